@@ -1,0 +1,1 @@
+"""gan_fast: fast layers, models and training for StyleGAN-family networks."""

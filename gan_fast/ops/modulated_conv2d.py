@@ -30,7 +30,9 @@ def modulated_conv2d(
 ) -> Tensor:
     d = ((s.float() ** 2) @ w.float().square().sum([2, 3]).t() + eps).rsqrt() if demodulate else None
     x = x * s.to(x.dtype)[:, :, None, None]
-    y = conv2d_resample(x, w.to(x.dtype), f, up=up, down=down, padding=padding, flip_weight=flip_weight, backend=backend)
+    y = conv2d_resample(
+        x, w.to(x.dtype), f, up=up, down=down, padding=padding, flip_weight=flip_weight, backend=backend
+    )
     if d is not None:
         y = y * d.to(x.dtype)[:, :, None, None]
     if noise is not None:

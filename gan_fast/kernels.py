@@ -1,4 +1,4 @@
-"""Stands in for the folder kernels/ when gan_fast is imported from its source tree; an installed package holds the folder."""
+"""Stands in for the folder kernels/ when gan_fast is imported from its source tree (an installed package holds it)."""
 
 from pathlib import Path
 

@@ -24,7 +24,7 @@ class Activation(NamedTuple):
     alpha: float | None = None
 
 
-# gains keep the second moment of a unit-variance input near 1 (He et al. 2015 for the rectifiers), as StyleGAN2 has them
+# default gains keep the second moment of a unit-variance input near 1 (He et al. 2015), as in StyleGAN2
 ACTIVATIONS: dict[str, Activation] = {
     "linear": Activation(lambda u, alpha: u, 1.0, False),
     "relu": Activation(lambda u, alpha: F.relu(u), math.sqrt(2), False),

@@ -15,7 +15,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
@@ -116,17 +116,7 @@ class NinjaBuild(build_ext):
 
 
 setup(
-    packages=[
-        "gan_fast.kernels",
-        *(
-            ["gan_fast"]
-            + sorted(
-                "gan_fast." + str(p.parent.relative_to(ROOT / "gan_fast")).replace(os.sep, ".")
-                for p in (ROOT / "gan_fast").rglob("__init__.py")
-                if p.parent != ROOT / "gan_fast"
-            )
-        ),
-    ],
+    packages=[*find_packages(include=["gan_fast", "gan_fast.*"]), "gan_fast.kernels"],
     package_dir={"gan_fast.kernels": "kernels"},
     package_data={"gan_fast": ["**/*.safetensors", "py.typed"]},
     ext_modules=modules(),

@@ -21,7 +21,7 @@ def _scaling(name: str, value: Ints) -> tuple[int, int]:
     return x, y
 
 
-def _padding(value: Ints) -> tuple[int, int, int, int]:
+def parse_padding(value: Ints) -> tuple[int, int, int, int]:
     """(x0, x1, y0, y1) from an integer, (x, y) or all four."""
     p = arguments.integers("padding", value, (1, 2, 4))
     x0, x1, y0, y1 = p * 4 if len(p) == 1 else (p[0], p[0], p[1], p[1]) if len(p) == 2 else p
@@ -122,16 +122,16 @@ def upfirdn2d(
     `setup_filter`. up, down: integers from 1, one or (x, y). padding: samples on the upsampled grid, one integer,
     (x, y) or (x0, x1, y0, y1). flip_filter: correlation instead of convolution: f[a, b] meets v[i down_y + a, ...].
 
-    Returns y: [N, C, (H up_y + y0 + y1 - fh) // down_y + 1, (W up_x + x0 + x1 - fw) // down_x + 1], x's dtype and memory
-    format. Half precision is summed in float32. Linear in x, and its adjoint is the same op: differentiable in x any
-    number of times on every backend. Only backend="reference" gives gradients of f.
+    Returns y: [N, C, (H up_y + y0 + y1 - fh) // down_y + 1, (W up_x + x0 + x1 - fw) // down_x + 1], of x's dtype and
+    memory format. Half precision is summed in float32. Linear in x, and its adjoint is the same op: differentiable in x
+    any number of times on every backend. Only backend="reference" gives gradients of f.
 
     Raises TypeError or ValueError that names the argument; RuntimeError if a named backend cannot run.
 
     Source: multirate FIR filtering, as used by StyleGAN2 (Karras et al. 2020, arXiv 1912.04958, appendix B).
     """
     arguments.check_tensor("x", x, ndim=4)
-    up, down, padding = _scaling("up", up), _scaling("down", down), _padding(padding)
+    up, down, padding = _scaling("up", up), _scaling("down", down), parse_padding(padding)
     gain = arguments.real("gain", gain)
     if f is None:
         f = torch.ones([1, 1], dtype=torch.float32, device=x.device)
@@ -200,7 +200,7 @@ def filter2d(
     backend: str | None = None,
 ) -> Tensor:
     """Filters, and pads so that with padding 0 the output has x's size; arguments as in `upfirdn2d`."""
-    x0, x1, y0, y1 = _padding(padding)
+    x0, x1, y0, y1 = parse_padding(padding)
     fw, fh = filter_size(f)
     p = (x0 + fw // 2, x1 + (fw - 1) // 2, y0 + fh // 2, y1 + (fh - 1) // 2)
     return upfirdn2d(x, f, padding=p, flip_filter=flip_filter, gain=gain, backend=backend)
@@ -208,13 +208,13 @@ def filter2d(
 
 def upsample_padding(f: Tensor | None, up: Ints, padding: Ints = 0) -> tuple[int, int, int, int]:
     """Padding for which upsampling multiplies the size by `up`, plus `padding` on the upsampled grid."""
-    (ux, uy), (x0, x1, y0, y1), (fw, fh) = _scaling("up", up), _padding(padding), filter_size(f)
+    (ux, uy), (x0, x1, y0, y1), (fw, fh) = _scaling("up", up), parse_padding(padding), filter_size(f)
     return x0 + (fw + ux - 1) // 2, x1 + (fw - ux) // 2, y0 + (fh + uy - 1) // 2, y1 + (fh - uy) // 2
 
 
 def downsample_padding(f: Tensor | None, down: Ints, padding: Ints = 0) -> tuple[int, int, int, int]:
     """Padding for which downsampling divides the size by `down`, plus `padding` on the grid of x."""
-    (dx, dy), (x0, x1, y0, y1), (fw, fh) = _scaling("down", down), _padding(padding), filter_size(f)
+    (dx, dy), (x0, x1, y0, y1), (fw, fh) = _scaling("down", down), parse_padding(padding), filter_size(f)
     return x0 + (fw - dx + 1) // 2, x1 + (fw - dx) // 2, y0 + (fh - dy + 1) // 2, y1 + (fh - dy) // 2
 
 

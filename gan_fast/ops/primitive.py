@@ -36,7 +36,10 @@ def needs(ctx: Any, index: int) -> bool:
     ask = getattr(torch._C, "_will_engine_execute_node", None)
     if ask is None or torch._C._current_graph_task_id() == -1:
         return True
-    return ask(node)
+    try:
+        return ask(node)
+    except RuntimeError:
+        return True  # the engine refuses to answer for a leaf, but only for one whose gradient autograd.grad is to return
 
 
 class Primitive:

@@ -83,7 +83,7 @@ def _backward(ctx: Any, dy: Tensor) -> tuple:
     saved, b = ctx.saved_tensors
     bias_grad = ctx.has_bias and needs(ctx, 1)
     dx = db = None
-    if bias_grad or needs(ctx, 0):
+    if dy is not None and (bias_grad or needs(ctx, 0)):  # None: reached only as what bias_act_grad saved
         dy = _with_strides(dy, ctx.strides)
         dx, db = _bias_act_grad(dy, saved, b, *ctx.settings, ctx.from_output, bias_grad, ctx.backend)
     return dx, db if bias_grad else None, None, None, None, None, None

@@ -84,6 +84,8 @@ def _backward(ctx: Any, dy: Tensor) -> tuple:
     bias_grad = ctx.has_bias and needs(ctx, 1)
     dx = db = None
     if bias_grad or needs(ctx, 0):
+        if ctx.from_output and saved is not None:
+            saved = saved.detach()  # its derivative is zero: leave no edge for a second backward to follow
         dy = _with_strides(dy, ctx.strides)
         dx, db = _bias_act_grad(dy, saved, b, *ctx.settings, ctx.from_output, bias_grad, ctx.backend)
     return dx, db if bias_grad else None, None, None, None, None, None

@@ -51,9 +51,9 @@ def _allocate(x: Tensor, f: Tensor, up: Ints, down: Ints, padding: Ints, flip_fi
     )
 
 
-def _setup(ctx: Any, inputs: tuple, y: Tensor) -> None:
+def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
     x, f, *ctx.settings, ctx.backend = inputs
-    ctx.in_size, ctx.out_size = x.shape[2:], y.shape[2:]
+    ctx.in_size, ctx.out_size = x.shape[2:], output.shape[2:]
     ctx.save_for_backward(f)
 
 

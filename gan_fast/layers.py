@@ -97,7 +97,7 @@ class Conv2d(nn.Module):
     ):
         super().__init__()
         if kernel_size % 2 != 1:
-            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
+            raise ValueError(f"kernel_size: got {kernel_size}, takes an odd number")
         self.activation, self.up, self.down, self.conv_clamp = activation, up, down, conv_clamp
         self.padding = kernel_size // 2
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
@@ -118,7 +118,11 @@ class Conv2d(nn.Module):
             padding=self.padding,
             flip_weight=self.up == 1,
         )
-        return x if plain else _act(x, self.bias, self.activation, gain, self.conv_clamp)
+        if plain:
+            return x
+        act_gain = _ACT_GAIN.get(self.activation, 1.0) * gain
+        clamp = None if self.conv_clamp is None else self.conv_clamp * gain
+        return bias_act(x, self.bias, act=self.activation, gain=act_gain, clamp=clamp)
 
     def extra_repr(self) -> str:
         return _conv_repr(self.weight, f"up={self.up}, down={self.down}, activation={self.activation!r}")
@@ -160,7 +164,7 @@ class ModulatedConv2d(nn.Module):
     ):
         super().__init__()
         if kernel_size % 2 != 1:
-            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
+            raise ValueError(f"kernel_size: got {kernel_size}, takes an odd number")
         self.activation, self.up, self.conv_clamp = activation, up, conv_clamp
         self.padding = kernel_size // 2
         self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1)
@@ -176,10 +180,11 @@ class ModulatedConv2d(nn.Module):
     def forward(self, x: Tensor, w: Tensor, noise_mode: str = "random", gain: float = 1.0) -> Tensor:
         weight, s = self.weight, self.affine(w)
         if x.dtype == torch.float16:
-            # Demodulation cancels both scales; this keeps the products inside fp16's range.
-            weight = weight * weight.detach().abs().amax([1, 2, 3], keepdim=True).clamp(min=1e-8).reciprocal()
-            weight = weight * (weight[0].numel() ** -0.5)
-            s = s * s.detach().abs().amax(1, keepdim=True).clamp(min=1e-8).reciprocal()
+            # Demodulation cancels both scales: a weight's for each output channel, a style's for each sample. So they
+            # are chosen to keep the sums inside fp16's range, and no gradient flows through them.
+            largest = weight.detach().abs().amax([1, 2, 3], keepdim=True)
+            weight = weight / (largest * weight[0].numel() ** 0.5).clamp(min=1e-8)
+            s = s / s.detach().abs().amax(1, keepdim=True).clamp(min=1e-8)
         return modulated_conv2d(
             x,
             weight,
@@ -197,7 +202,7 @@ class ModulatedConv2d(nn.Module):
 
     def _noise(self, x: Tensor, mode: str) -> Tensor | None:
         if mode not in NOISE_MODES:
-            raise ValueError(f"noise_mode must be one of {', '.join(NOISE_MODES)}, got {mode!r}")
+            raise ValueError(f"noise_mode: got {mode!r}, takes {', '.join(NOISE_MODES)}")
         if mode == "none" or not self.has_noise:
             return None
         if mode == "const":
@@ -285,12 +290,6 @@ class MinibatchStdDev(nn.Module):
 
     def extra_repr(self) -> str:
         return f"group_size={self.group_size}, num_channels={self.num_channels}"
-
-
-def _act(x: Tensor, bias: Tensor | None, activation: str, gain: float, clamp: float | None) -> Tensor:
-    b = None if bias is None else bias.to(x.dtype)
-    clamp = None if clamp is None else clamp * gain
-    return bias_act(x, b, act=activation, gain=_ACT_GAIN.get(activation, 1.0) * gain, clamp=clamp)
 
 
 def _conv_repr(weight: Tensor, rest: str) -> str:

@@ -75,9 +75,9 @@ class Mapping(nn.Module):
     ):
         super().__init__()
         if z_dim + c_dim == 0:
-            raise ValueError("z_dim and c_dim are both 0: the mapping has no input")
+            raise ValueError("z_dim, c_dim: got 0 and 0, one of them must be positive")
         if num_layers < 1:
-            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+            raise ValueError(f"num_layers: got {num_layers}, takes integers from 1")
         self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, c_dim, w_dim, num_ws, num_layers
         self.w_avg_beta = w_avg_beta
         if c_dim > 0:
@@ -105,9 +105,9 @@ class Mapping(nn.Module):
         if self.c_dim > 0:
             inputs.append(_normalize(self.embed(_rows("c", c, self.c_dim, self.fc0.weight))))
         elif c is not None and c.numel() > 0:
-            raise ValueError(f"c must be None or [N, 0] as c_dim is 0, got {list(c.shape)}")
+            raise ValueError(f"c: got shape {list(c.shape)}, takes None or [N, 0] as c_dim is 0")
         if len({len(x) for x in inputs}) > 1:
-            raise ValueError(f"z and c must have one batch size, got {len(z)} and {len(c)}")
+            raise ValueError(f"c: got {len(c)} labels, takes one for each of the {len(z)} rows of z")
         w = torch.cat(inputs, 1)
         for i in range(self.num_layers):
             w = getattr(self, f"fc{i}")(w)
@@ -239,7 +239,7 @@ class Synthesis(nn.Module):
     def forward(self, ws: Tensor, noise_mode: str = "random") -> Tensor:
         """Draw images; noise_mode is "random", "const" (the stored planes, the same for every sample) or "none"."""
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws must have shape [N, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}")
+            raise ValueError(f"ws: got shape {list(ws.shape)}, takes [N, {self.num_ws}, {self.w_dim}]")
         x = img = None
         i = 0
         for name in self.names:
@@ -391,7 +391,7 @@ class DiscriminatorEpilogue(nn.Module):
     ):
         super().__init__()
         if mbstd_num_channels and in_channels % mbstd_num_channels:
-            raise ValueError(f"mbstd_num_channels must divide the {in_channels} channels, got {mbstd_num_channels}")
+            raise ValueError(f"mbstd_num_channels: got {mbstd_num_channels}, takes a divisor of {in_channels}")
         self.cmap_dim, self.has_fromrgb = cmap_dim, has_fromrgb
         if has_fromrgb:
             self.fromrgb = FromRGB(img_channels, in_channels, conv_clamp=conv_clamp)
@@ -487,12 +487,12 @@ class Discriminator(nn.Module):
         """Judge img [N, img_channels, H, W] with labels c [N, c_dim]; the logits have the parameters' dtype."""
         if img.ndim != 4 or img.shape[1:] != (self.img_channels, *self.size):
             want = ", ".join(str(n) for n in (self.img_channels, *self.size))
-            raise ValueError(f"img must have shape [N, {want}], got {list(img.shape)}")
+            raise ValueError(f"img: got shape {list(img.shape)}, takes [N, {want}]")
         if self.mapping is None and c is not None and c.numel() > 0:
-            raise ValueError(f"c must be None or [N, 0] as c_dim is 0, got {list(c.shape)}")
+            raise ValueError(f"c: got shape {list(c.shape)}, takes None or [N, 0] as c_dim is 0")
         cmap = None if self.mapping is None else self.mapping(None, c)
         if cmap is not None and len(cmap) != len(img):
-            raise ValueError(f"img and c must have one batch size, got {len(img)} and {len(cmap)}")
+            raise ValueError(f"c: got {len(cmap)} labels, takes one for each of the {len(img)} images")
         first = getattr(self, self.names[0]).conv0 if self.names else self.b4.conv
         img = img.contiguous(memory_format=_memory_format(first.weight))
         x = None
@@ -557,7 +557,7 @@ def preset(name: str, **overrides) -> Config:
     Raises ValueError for a name that PRESETS lacks and for an unknown field.
     """
     if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+        raise ValueError(f"preset: got {name!r}, takes {', '.join(PRESETS)}")
     return dataclasses.replace(PRESETS[name], **_known(overrides))
 
 
@@ -610,33 +610,32 @@ def _known(fields: MappingType) -> dict:
     names = [f.name for f in dataclasses.fields(Config)]
     unknown = [name for name in fields if name not in names]
     if unknown:
-        raise ValueError(f"unknown field {', '.join(map(repr, unknown))}; there are {', '.join(names)}")
+        raise ValueError(f"fields: got {', '.join(map(repr, unknown))}, takes {', '.join(names)}")
     return dict(fields)
 
 
 def _check_architecture(architecture: str) -> None:
     if architecture not in ARCHITECTURES:
-        raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
+        raise ValueError(f"architecture: got {architecture!r}, takes {', '.join(ARCHITECTURES)}")
 
 
 def _block_sizes(img_resolution: Size) -> list[tuple[int, int]]:
     """Sizes (height, width) of the blocks, from the constant's to the image's: halving until the smaller side is 4."""
-    height, width = (img_resolution,) * 2 if isinstance(img_resolution, int) else tuple(img_resolution)
-    factor = min(height, width) // 4
-    if factor < 1 or factor & (factor - 1) or height % factor or width % factor or min(height, width) % 4:
+    size = (img_resolution,) * 2 if isinstance(img_resolution, int) else tuple(img_resolution)
+    factor = min(size) // 4
+    if len(size) != 2 or factor < 1 or factor & (factor - 1) or min(size) % 4 or max(size) % factor:
         raise ValueError(
-            "img_resolution must be a power of two from 4 upwards, or (height, width) with such a smaller side"
-            f" and a larger side that is a multiple of a quarter of it, got {img_resolution}"
+            f"img_resolution: got {img_resolution}, takes a power of two from 4, or (height, width) whose smaller side"
+            " is one and whose larger side is a multiple of a quarter of it"
         )
-    levels = factor.bit_length() - 1
-    return [(height >> i, width >> i) for i in range(levels, -1, -1)]
+    return [(size[0] >> i, size[1] >> i) for i in range(factor.bit_length() - 1, -1, -1)]
 
 
 def _block_dtypes(num_blocks: int, num_lowprec_res: int, lowprec_dtype: str) -> list[torch.dtype | None]:
     if lowprec_dtype not in LOWPREC_DTYPES:
-        raise ValueError(f"lowprec_dtype must be one of {', '.join(LOWPREC_DTYPES)}, got {lowprec_dtype!r}")
+        raise ValueError(f"lowprec_dtype: got {lowprec_dtype!r}, takes {', '.join(LOWPREC_DTYPES)}")
     if num_lowprec_res < 0:
-        raise ValueError(f"num_lowprec_res must not be negative, got {num_lowprec_res}")
+        raise ValueError(f"num_lowprec_res: got {num_lowprec_res}, takes integers from 0")
     low = min(num_lowprec_res, num_blocks)
     return [None] * (num_blocks - low) + [LOWPREC_DTYPES[lowprec_dtype]] * low
 
@@ -645,15 +644,15 @@ def _channels(size: tuple[int, int], channel_base: int, channel_max: int) -> int
     channels = min(channel_base // min(size), channel_max)
     if channels < 1:
         raise ValueError(
-            f"channel_base must be at least {min(size)} and channel_max at least 1,"
-            f" got {channel_base} and {channel_max}"
+            f"channel_base, channel_max: got {channel_base} and {channel_max},"
+            f" takes integers from {min(size)} and from 1 at this resolution"
         )
     return channels
 
 
 def _rows(name: str, x: Tensor | None, dim: int, like: Tensor) -> Tensor:
     if x is None or x.ndim != 2 or x.shape[1] != dim:
-        raise ValueError(f"{name} must have shape [N, {dim}], got {None if x is None else list(x.shape)}")
+        raise ValueError(f"{name}: got {None if x is None else list(x.shape)}, takes a tensor of shape [N, {dim}]")
     return x.to(like.dtype)
 
 

@@ -105,10 +105,16 @@ def test_fromrgb_is_a_pointwise_convolution(device):
     assert_close(layer(x), lrelu(y))
 
 
-@pytest.mark.parametrize("layer", [Conv2d, ModulatedConv2d])
+@pytest.mark.parametrize("layer", [Conv2d, ModulatedConv2d, ToRGB])
 def test_even_kernel_is_refused(layer):
-    with pytest.raises(ValueError, match="kernel_size"):
-        layer(4, 4, *([8] if layer is ModulatedConv2d else []), kernel_size=2)
+    with pytest.raises(ValueError, match="kernel_size: got 2"):
+        layer(4, 4, *([] if layer is Conv2d else [8]), kernel_size=2)
+
+
+@pytest.mark.parametrize("layer", [EqualizedLinear, Conv2d, ModulatedConv2d])
+def test_unknown_activation_is_refused(layer):
+    with pytest.raises(ValueError, match="activation: got 'step', takes .*lrelu"):
+        layer(4, 4, *([8] if layer is ModulatedConv2d else []), activation="step")
 
 
 # ---------------------------------------------------------------- modulated convolution

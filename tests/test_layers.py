@@ -113,7 +113,7 @@ def test_even_kernel_is_refused(layer):
 
 @pytest.mark.parametrize("layer", [EqualizedLinear, Conv2d, ModulatedConv2d])
 def test_unknown_activation_is_refused(layer):
-    with pytest.raises(ValueError, match="activation: got 'step', takes .*lrelu"):
+    with pytest.raises(ValueError, match=r"activation: got 'step', takes .*lrelu"):
         layer(4, 4, *([8] if layer is ModulatedConv2d else []), activation="step")
 
 

@@ -206,6 +206,14 @@ def test_torgb_is_linear_in_its_style(device):
     assert_close(layer(x, w), y + layer.bias[:, None, None])
 
 
+@pytest.mark.parametrize("layer", [ModulatedConv2d, ToRGB])
+def test_styles_start_around_one(device, layer):
+    w = torch.randn(4096, 64, device=device)
+    s = layer(4, 5, 64).to(device).affine(w)
+    assert s.mean().item() == pytest.approx(1, abs=0.05)
+    assert s.std().item() == pytest.approx(1, abs=0.2)
+
+
 # ---------------------------------------------------------------- minibatch standard deviation
 
 

@@ -176,23 +176,36 @@ def test_channels_last_gives_the_same(device, architecture):
     z, _ = latents(g)
     img = g(z, noise_mode="const")
     logits = d(img)
-    formats = []
+    seen = []
     for network in (g, d):
         network.to(memory_format=torch.channels_last)
     for layer in (g.synthesis.b4.conv1, g.synthesis.b16.conv1, d.b16.conv0, d.b8.conv1):
-        layer.register_forward_hook(lambda m, i, y: formats.append(y.is_contiguous(memory_format=torch.channels_last)))
+        layer.register_forward_hook(lambda m, i, y: seen.append(y))
+    for first in (g.synthesis.b4.conv1, d.b16.fromrgb):
+        first.register_forward_pre_hook(lambda m, i: seen.append(i[0]))
     assert_close(g(z, noise_mode="const"), img)
     assert_close(d(img), logits)
-    assert formats == [True] * 4
+    assert [x.is_contiguous(memory_format=torch.channels_last) for x in seen] == [True] * 6
 
 
 # ---------------------------------------------------------------- mapping and truncation
 
 
-def test_mapping_ignores_the_length_of_z(device):
-    g, _ = tiny(device)
-    z, _ = latents(g)
-    assert_close(g.mapping(3 * z), g.mapping(z))
+def test_mapping_ignores_the_lengths_of_z_and_of_the_embedding(device):
+    mapping = Mapping(8, 3, 8, 4).to(device, torch.float64)
+    z = torch.randn(4, 8, dtype=torch.float64, device=device)
+    c = torch.eye(4, 3, dtype=torch.float64, device=device).roll(1, 1) + 0.5
+    ws = mapping(z, c)
+    assert_close(mapping(3 * z, c), ws)
+    assert_close(mapping(z, 3 * c), ws)
+
+
+def test_mapping_learns_a_hundredth_as_fast(device):
+    mapping = Mapping(256, 3, 256, 4).to(device)
+    for name, multiplier in (("embed", 1), ("fc0", 0.01), ("fc7", 0.01)):
+        layer = getattr(mapping, name)
+        assert layer.bias_gain == multiplier
+        assert layer.weight.std().item() * multiplier == pytest.approx(1, abs=0.1)
 
 
 def test_w_avg_moves_when_asked_and_converges(device):
@@ -291,6 +304,13 @@ def test_labels_are_projected_on(device):
     c = torch.eye(4, 3, dtype=torch.float64, device=device)
     logits = d(img, c)
     assert_close(logits[:, 0], (features[0] * d.mapping(None, c)).mean(1) * 8**0.5)
+
+
+def test_clamp_reaches_every_layer_but_the_shortcuts():
+    g, d = build(TINY, architecture="resnet", d_architecture="resnet", conv_clamp=256)
+    clamps = {name: m.conv_clamp for net in (g, d) for name, m in net.named_modules() if hasattr(m, "conv_clamp")}
+    assert len(clamps) == 5 + 2 + 1 + 2 * 3 + 2
+    assert {name for name, clamp in clamps.items() if clamp != 256} == {name for name in clamps if "skip" in name}
 
 
 # ---------------------------------------------------------------- symmetries

@@ -182,7 +182,7 @@ def setup_filter(
     if f.ndim == 1 and not separable:
         f = torch.outer(f, f)
     if normalize:
-        if f.sum() == 0:
+        if not f.is_meta and f.sum() == 0:
             raise ValueError("f: its elements sum to 0 and cannot be normalised; use normalize=False")
         f = f / f.sum()
     if flip_filter:

@@ -43,5 +43,5 @@ struct Launcher<FUNCTION> {
 #endif
 
 #define GAN_FAST_LAUNCHER(function)                                                                             \
-  __attribute__((section("gan_fast_launchers"), used)) static const gan_fast::LauncherEntry launcher_##function \
+  __attribute__((section("gan_fast_launchers"), used, unused)) static const gan_fast::LauncherEntry launcher_##function \
       = {#function, GAN_FAST_ISA, gan_fast::Launcher<&function>::num_args, &gan_fast::Launcher<&function>::call};

@@ -4,7 +4,7 @@
 // Everything is a weighted sum of rows (`combine`). An output row is made in two stages: the rows of x that meet the
 // filter become one row t (a filter of rank 1) or are copied (any other); then shifted views of t are combined into
 // each horizontal phase of the output. t holds only the columns that are read, with zeros where x has none.
-#include "common.h"
+#include "upfirdn2d_fast.h"
 
 namespace {
 
@@ -53,82 +53,6 @@ void combine(const In* const* rows, const A* f, int64_t taps, Out* y, int64_t n)
   }
 }
 
-// Along one axis, y[period m + p] = sum over k < taps of f[k up + tap] x[first + step m + k], (tap, first, taps)
-// belonging to phase p.
-struct Phase {
-  int64_t first, tap, taps;
-};
-
-struct Axis {
-  int64_t up, in, out, period, step;
-  Scratch<Phase> phases;
-  int64_t lowest = 0, highest = -1;  // what is read of x, also outside of it
-  int64_t max_taps = 0;
-
-  static int64_t gcd(int64_t a, int64_t b) { return b == 0 ? a : gcd(b, a % b); }
-
-  Axis(int64_t in, int64_t out, int64_t filter, int64_t up, int64_t down, int64_t padding)
-      : up(up), in(in), out(out), period(up / gcd(up, down)), step(down / gcd(up, down)), phases(period) {
-    for (int64_t p = 0; p < period; ++p) {
-      const int64_t begin = p * down - padding;  // the filter's first tap on the upsampled grid
-      const int64_t first = ceil_div(begin, up), tap = first * up - begin;
-      const int64_t taps = tap < filter ? (filter - tap + up - 1) / up : 0;
-      phases[p] = {first, tap, taps};
-      if (taps == 0 || count(p) == 0) continue;
-      const int64_t last = first + step * (count(p) - 1) + taps - 1;
-      if (highest < lowest || first < lowest) lowest = first;
-      if (highest < lowest || last > highest) highest = last;
-      if (taps > max_taps) max_taps = taps;
-    }
-  }
-  int64_t count(int64_t phase) const { return (out - phase + period - 1) / period; }
-  int64_t width() const { return highest - lowest + 1; }
-  // the part of [lowest, highest] that x has
-  int64_t begin() const { return lowest > 0 ? lowest : 0; }
-  int64_t end() const { return highest + 1 < in ? highest + 1 : in; }
-};
-
-// The filter as a correlation with the gain: one row for each of its rows, or for rank 1 a single row and a column.
-template <typename A>
-struct Filter {
-  int64_t width, height;
-  bool separable;
-  Scratch<A> rows, column;
-
-  Filter(const TensorView& f, bool flip, double gain)
-      : width(f.sizes[f.ndim - 1]), height(f.sizes[0]), rows(width * height), column(height) {
-    Scratch<double> full(width * height);
-    dispatch(f.dtype, "f", [&](auto zero) {
-      const auto* p = f.as<decltype(zero)>();
-      const int64_t size = f.ndim == 1 ? width : width * height;
-      for (int64_t i = 0; i < size; ++i) full[flip ? i : size - 1 - i] = load(p[i]);
-    });
-    if (f.ndim == 1) {
-      separable = true;
-      for (int64_t i = 0; i < width; ++i) {
-        column[i] = static_cast<A>(full[i]);
-        rows[i] = static_cast<A>(full[i] * gain);
-      }
-      return;
-    }
-    int64_t pivot = 0;
-    for (int64_t i = 1; i < width * height; ++i)
-      if (__builtin_fabs(full[i]) > __builtin_fabs(full[pivot])) pivot = i;
-    const int64_t py = pivot / width, px = pivot % width;
-    separable = full[pivot] != 0;
-    for (int64_t i = 0; separable && i < height; ++i)
-      for (int64_t j = 0; separable && j < width; ++j) {
-        // exactly equal for float32 numbers of rank 1, to the rounding of A for others
-        const double left = full[i * width + j] * full[pivot], right = full[i * width + px] * full[py * width + j];
-        const double tolerance = sizeof(A) == 4 ? 0x1p-23 : 0x1p-52;
-        separable = __builtin_fabs(left - right) <= tolerance * __builtin_fabs(left);
-      }
-    for (int64_t i = 0; i < height; ++i) column[i] = separable ? static_cast<A>(full[i * width + px] / full[pivot]) : A(1);
-    for (int64_t i = 0; i < width * height; ++i)
-      rows[i] = static_cast<A>((separable ? (i < width ? full[py * width + i] : 0) : full[i]) * gain);
-  }
-};
-
 template <typename T>
 class Resampler {
   using A = compute_t<T>;
@@ -138,32 +62,32 @@ class Resampler {
             double gain, const TensorView& y)
       : x_(x.as<T>()),
         y_(y.as<T>()),
+        batch_(x.sizes[0]),
+        channels_(x.sizes[1]),
+        // with one channel or one pixel both formats are the same memory
+        channels_last_(channels_ > 1 && (x.sizes[2] * x.sizes[3] > 1 ? x.strides[1] : y.strides[1]) == 1),
         filter_(f, flip, gain),
         across_(x.sizes[3], y.sizes[3], filter_.width, up[0], down[0], padding[0]),
-        along_(x.sizes[2], y.sizes[2], filter_.height, up[1], down[1], padding[2]),
-        channels_(x.sizes[1]) {
-    // with one channel or one pixel both formats are the same memory
-    const bool channels_last = channels_ > 1 && (x.sizes[2] * x.sizes[3] > 1 ? x.strides[1] : y.strides[1]) == 1;
+        along_(x.sizes[2], y.sizes[2], filter_.height, up[1], down[1], padding[2]) {}
+
+  void run() {
+    if (!run_fast<T>(x_, y_, batch_, channels_, channels_last_, across_, along_, filter_)) run_any();
+  }
+
+ private:
+  void run_any() {
     depth_ = filter_.separable ? 1 : along_.max_taps;
     const int64_t width = across_.width() > 0 ? across_.width() : 1;
-    if (!channels_last) {
-      images_ = x.sizes[0] * channels_;
-      pixel_ = 1;
-    } else {
-      images_ = x.sizes[0];
-      pixel_ = channels_;
-    }
-    few_ = channels_last && channels_ < kFewChannels;
+    images_ = channels_last_ ? batch_ : batch_ * channels_;
+    pixel_ = channels_last_ ? channels_ : 1;
+    few_ = channels_last_ && channels_ < kFewChannels;
     // the channels of a pixel that are worked on together: all, or as many as fit
-    block_ = few_ || !channels_last ? 1 : channels_;
+    block_ = few_ || !channels_last_ ? 1 : channels_;
     while (block_ > kFewChannels && block_ * width * depth_ > 2 * kTile) block_ = (block_ / 2 + 15) / 16 * 16;
     planes_ = few_ ? channels_ : 1;
     row_size_ = (width * block_ + 15) / 16 * 16;
     const int64_t tile = kTile / (row_size_ * depth_ * planes_);
     band_ = tile < 1 ? 1 : tile < along_.out ? tile : along_.out;
-  }
-
-  void run() {
     const int64_t bands = (along_.out + band_ - 1) / band_, blocks = few_ ? 1 : (pixel_ + block_ - 1) / block_;
     const int64_t elements = images_ * pixel_ * (along_.out * across_.out + along_.in * across_.in);
     const int threads = threads_for(elements);
@@ -200,7 +124,6 @@ class Resampler {
     });
   }
 
- private:
   struct Worker {
     A *t, *flat, *split, *phase, *taps, *row_taps;
     const A** views;
@@ -340,9 +263,10 @@ class Resampler {
 
   const T* x_;
   T* y_;
+  int64_t batch_, channels_;
+  bool channels_last_;
   Filter<A> filter_;
   Axis across_, along_;
-  int64_t channels_;
   int64_t images_, pixel_;  // planes and 1, or batch and channels for channels_last
   bool few_;
   int64_t block_, planes_, depth_, row_size_, band_;

@@ -233,6 +233,13 @@ def test_compiles_without_graph_breaks(backend: str) -> None:
         torch.testing.assert_close(mine, true)
 
 
+@pytest.mark.parametrize("backend", backends_of("bias_act"))
+def test_compiles_in_half_precision_with_a_clamp(backend: str) -> None:
+    x = torch.randn(2, 3, 4, 4, device=device_of(backend), dtype=torch.float16)
+    compiled = torch.compile(lambda x: ops.bias_act(x, clamp=0.7, backend=backend), fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x), ops.bias_act(x, clamp=0.7, backend=backend))
+
+
 def test_shape_rule_serves_fake_tensors() -> None:
     with torch._subclasses.FakeTensorMode():
         x = torch.empty(2, 3, 8, 9)

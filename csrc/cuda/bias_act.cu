@@ -18,7 +18,6 @@ namespace gan_fast {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
-constexpr int kUnroll = 2;            // vectors of each tensor that a thread has in flight
 constexpr int64_t kMinSteps = 4;      // tiles that a block walks, at least: fewer, and the partial sums cost bandwidth
 constexpr int64_t kBlocks = 4096;     // about as many as fill the largest GPU a few times over
 constexpr int kSumRows = 32, kSumColumns = 8;
@@ -125,6 +124,7 @@ __global__ void __launch_bounds__(kThreads) bias_act_kernel(const Problem p) {
   using A = Computed<T>;
   constexpr int SIZE = kVectorBytes / sizeof(T);
   using V = Vec<T, SIZE>;
+  constexpr int kUnroll = ORDER == 0 ? 2 : 1;  // vectors of each tensor in flight: 32 bytes a thread or more
   const int tx = threadIdx.x, ty = threadIdx.y, thread = ty * blockDim.x + tx;
   const int64_t group = blockIdx.x % p.groups, part = blockIdx.x / p.groups;
   const int64_t base = p.channels_last ? 0 : group * p.width;

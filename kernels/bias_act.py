@@ -110,7 +110,7 @@ def bias_act_kernel(
     BLOCK_W: tl.constexpr,
 ):
     STORED: tl.constexpr = y_ptr.dtype.element_ty
-    COMPUTED: tl.constexpr = tl.float64 if STORED == tl.float64 else tl.float32
+    COMPUTED: tl.constexpr = tl.float64 if tl.float64 == STORED else tl.float32
     alpha = tl.full((1, 1), alpha, COMPUTED)
     gain = tl.full((1, 1), gain, COMPUTED)
     clamp = tl.full((1, 1), clamp, STORED).to(COMPUTED)  # as it is found in y

@@ -129,6 +129,12 @@ BACKENDS: dict[str, Backend] = {
     ),
 }
 AUTO_ORDER = {"cuda": ("cuda", "triton"), "cpu": ("cpu",)}
+SWITCHES = {
+    "GAN_FAST_BACKEND": "the backend of ops that name none",
+    "GAN_FAST_STRICT": "1: a fallback of 'auto' is an error",
+    "GAN_FAST_ISA": "plain, avx2 or avx512: the widest instructions that the CPU kernels use",
+    "TRITON_INTERPRET": "1: Triton kernels run in Python on the CPU",
+}
 
 
 @functools.cache
@@ -168,7 +174,7 @@ def refusal(op: str, backend: str, device: str, dtype: torch.dtype) -> str | Non
     return None
 
 
-_DEFAULT = os.environ.get("GAN_FAST_BACKEND", "auto")
+_DEFAULT = os.environ.get("GAN_FAST_BACKEND") or "auto"
 _requested: ContextVar[str] = ContextVar("gan_fast_backend", default=_DEFAULT)
 
 

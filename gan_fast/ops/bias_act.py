@@ -65,16 +65,16 @@ def _with_strides(t: Tensor, strides: tuple[int, ...]) -> Tensor:
     return t if t.stride() == strides else t.new_empty_strided(t.shape, strides).copy_(t)
 
 
-def _setup(ctx: Any, inputs: tuple, y: Tensor) -> None:
+def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
     x, b, *settings, ctx.backend = inputs
     _, act, alpha, gain, clamp = ctx.settings = settings
     ctx.from_output = not ACTIVATIONS[act].smooth and gain > 0 and alpha >= 0
     ctx.has_bias = b is not None
-    ctx.strides = y.stride()
+    ctx.strides = output.stride()
     if act == "linear" and clamp < 0:
         ctx.save_for_backward(None, None)
     elif ctx.from_output:
-        ctx.save_for_backward(y, None)
+        ctx.save_for_backward(output, None)
     else:
         ctx.save_for_backward(x, b)
 
@@ -83,7 +83,9 @@ def _backward(ctx: Any, dy: Tensor) -> tuple:
     saved, b = ctx.saved_tensors
     bias_grad = ctx.has_bias and needs(ctx, 1)
     dx = db = None
-    if dy is not None and (bias_grad or needs(ctx, 0)):  # None: reached only as what bias_act_grad saved
+    if bias_grad or needs(ctx, 0):
+        if ctx.from_output and saved is not None:
+            saved = saved.detach()  # its derivative is zero: leave no edge for a second backward to follow
         dy = _with_strides(dy, ctx.strides)
         dx, db = _bias_act_grad(dy, saved, b, *ctx.settings, ctx.from_output, bias_grad, ctx.backend)
     return dx, db if bias_grad else None, None, None, None, None, None
@@ -93,7 +95,7 @@ def _allocate_grad(dy: Tensor, saved: Tensor | None, b: Tensor | None, dim: int,
     return torch.empty_like(dy), dy.new_empty(dy.shape[dim] if settings[-1] else 0)
 
 
-def _grad_setup(ctx: Any, inputs: tuple, outputs: tuple) -> None:
+def _grad_setup(ctx: Any, inputs: tuple, output: tuple) -> None:
     dy, saved, b, *settings, ctx.from_output, _, ctx.backend = inputs
     ctx.settings = settings
     ctx.smooth = ACTIVATIONS[settings[1]].smooth

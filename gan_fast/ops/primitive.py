@@ -19,6 +19,8 @@ from gan_fast.ops.backends import launcher
 
 _library = torch.library.Library("gan_fast", "DEF")
 
+OPS: list[str] = []  # every op that has primitives
+
 # Tests set this, so that an element which a kernel leaves unwritten shows as NaN.
 poison_outputs = False
 
@@ -38,8 +40,8 @@ def needs(ctx: Any, index: int) -> bool:
         return True
     try:
         return ask(node)
-    except RuntimeError:
-        return True  # the engine refuses to answer for a leaf, but only for one whose gradient autograd.grad is to return
+    except RuntimeError:  # the engine does not answer for a leaf whose gradient autograd.grad is to return
+        return True
 
 
 class Primitive:
@@ -60,6 +62,8 @@ class Primitive:
         backward: Callable[..., Any] | None = None,
     ) -> None:
         self.op = op
+        if op not in OPS:
+            OPS.append(op)
         self.name = schema.split("(")[0]
         self._allocate = allocate
         head, tail = schema.rsplit(") ->", 1)

@@ -51,9 +51,9 @@ def _allocate(x: Tensor, f: Tensor, up: Ints, down: Ints, padding: Ints, flip_fi
     )
 
 
-def _setup(ctx: Any, inputs: tuple, y: Tensor) -> None:
+def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
     x, f, *ctx.settings, ctx.backend = inputs
-    ctx.in_size, ctx.out_size = x.shape[2:], y.shape[2:]
+    ctx.in_size, ctx.out_size = x.shape[2:], output.shape[2:]
     ctx.save_for_backward(f)
 
 
@@ -182,7 +182,7 @@ def setup_filter(
     if f.ndim == 1 and not separable:
         f = torch.outer(f, f)
     if normalize:
-        if f.sum() == 0:
+        if not f.is_meta and f.sum() == 0:
             raise ValueError("f: its elements sum to 0 and cannot be normalised; use normalize=False")
         f = f / f.sum()
     if flip_filter:

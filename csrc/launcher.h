@@ -42,8 +42,8 @@ struct Launcher<FUNCTION> {
 #endif
 
 // the section holds pointers, as a compiler may leave gaps between anything larger
-#define GAN_FAST_LAUNCHER(function)                                                                       \
-  static const gan_fast::LauncherEntry entry_##function                                                   \
-      = {#function, GAN_FAST_ISA, gan_fast::Launcher<&function>::num_args, &gan_fast::Launcher<&function>::call}; \
-  __attribute__((section("gan_fast_launchers"), used, unused)) static const gan_fast::LauncherEntry* const    \
-      launcher_##function = &entry_##function;
+#define GAN_FAST_LAUNCHER(function)                                                                            \
+  static const gan_fast::LauncherEntry entry_##function = {                                                    \
+      #function, GAN_FAST_ISA, gan_fast::Launcher<&function>::num_args, &gan_fast::Launcher<&function>::call}; \
+  __attribute__((section("gan_fast_launchers"), used,                                                          \
+                 unused)) static const gan_fast::LauncherEntry* const launcher_##function = &entry_##function;

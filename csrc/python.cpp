@@ -111,6 +111,7 @@ PYBIND11_MODULE(GAN_FAST_MODULE, m) {
     else if ((*seen)->isa < e->isa)
       *seen = e;
   }
-  for (const LauncherEntry* e : chosen) m.attr(e->name) = py::cpp_function([e](const py::args& args) { return call(*e, args); });
+  for (const LauncherEntry* e : chosen)
+    m.attr(e->name) = py::cpp_function([e](const py::args& args) { return call(*e, args); });
   m.attr("isa") = kIsaNames[limit];
 }

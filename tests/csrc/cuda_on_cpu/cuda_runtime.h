@@ -1,10 +1,10 @@
 // Stands in for CUDA's header, so that a C++ compiler takes csrc/cuda/*.cu and the kernels run on the CPU, under
 // AddressSanitizer and UBSan, with no GPU.
 //
-// A block's threads are fibres, switched at barriers and shuffles; blocks run one after another. Shared memory is filled
-// with NaN (bytes of ones) before each block, and every other round runs the threads backwards: what a thread reads
-// before another has written it, for want of a barrier, comes out as NaN in one order or the other. A block whose threads
-// wait for each other at different places ends the process with a message.
+// A block's threads are fibres, switched at barriers and shuffles; blocks run one after another. Shared memory is
+// filled with NaN (bytes of ones) before each block, and every other round runs the threads backwards: what a thread
+// reads before another has written it, for want of a barrier, comes out as NaN in one order or the other. A block whose
+// threads wait for each other at different places ends the process with a message.
 #pragma once
 
 #include <sanitizer/common_interface_defs.h>

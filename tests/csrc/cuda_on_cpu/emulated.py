@@ -1,7 +1,7 @@
 """Runs csrc/cuda on the CPU, under AddressSanitizer and UBSan: builds the module, and is the program that loads it.
 
-    python emulated.py reference OP      every sample of an op in every dtype, twice, against the float64 reference
-    python emulated.py planted LAUNCHER  one launcher of planted.cu
+`emulated.py reference OP` holds every sample of an op in every dtype against the float64 reference and compares the
+bits of two runs; `emulated.py planted LAUNCHER` calls one launcher of planted.cu.
 """
 
 import fcntl

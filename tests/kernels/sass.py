@@ -1,4 +1,4 @@
-"""Reads compiled GPU code with the tools in Triton's wheel: what a kernel costs, and what instructions it is made of."""
+"""Reads compiled GPU code with the tools in Triton's wheel: what a kernel costs, and what it is made of."""
 
 import re
 import subprocess

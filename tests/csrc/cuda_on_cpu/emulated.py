@@ -1,7 +1,7 @@
 """Runs csrc/cuda on the CPU, under AddressSanitizer and UBSan: builds the module, and is the program that loads it.
 
-`emulated.py reference OP` holds every sample of an op in every dtype against the float64 reference and compares the
-bits of two runs; `emulated.py planted LAUNCHER` calls one launcher of planted.cu.
+`emulated.py reference OP` holds every sample of an op in every dtype against the float64 reference;
+`emulated.py planted LAUNCHER` calls one launcher of planted.cu.
 """
 
 import fcntl
@@ -110,8 +110,6 @@ def against_reference(op: str) -> int:
     for sample in testing.samples(op):
         for dtype in backends.FLOATS:
             wrong += [str(c) for c in testing.check(sample, MODULE, dtype) if not c.passed]
-        once, again = (testing.evaluate(sample, MODULE, torch.float32) for _ in range(2))
-        wrong += [f"{sample} {name}: other bits" for name, t in once.items() if not torch.equal(t, again[name])]
     print("\n".join(wrong) or f"{len(testing.samples(op))} samples match")
     return len(wrong) > 0
 

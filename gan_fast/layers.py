@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from gan_fast.ops import bias_act, conv2d_resample, minibatch_stddev, modulated_conv2d, setup_filter
 from gan_fast.ops.bias_act import ACTIVATIONS
 
+__all__ = ["Conv2d", "EqualizedLinear", "FromRGB", "MinibatchStdDev", "ModulatedConv2d", "ToRGB"]
+
 NOISE_MODES = ("random", "const", "none")
 
 

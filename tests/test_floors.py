@@ -23,6 +23,7 @@ FLOORS = {
     "training": 3,
     "cli": 4,
     "compat": 4,
+    "__main__": 4,
 }
 FILES = [p for folder in ("gan_fast", "kernels") for p in sorted((ROOT / folder).rglob("*.py"))]
 
@@ -100,7 +101,6 @@ print(json.dumps({"seconds": seconds, "modules": sorted(set(sys.modules) - befor
 
 def test_public_names_are_documented() -> None:
     import gan_fast.layers
-
     import gan_fast.ops
 
     for module in (gan_fast.ops, gan_fast.layers):

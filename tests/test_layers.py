@@ -9,11 +9,6 @@ from gan_fast.layers import Conv2d, EqualizedLinear, FromRGB, MinibatchStdDev, M
 assert_close = torch.testing.assert_close
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def lrelu(x):
     return F.leaky_relu(x, 0.2) * 2**0.5
 

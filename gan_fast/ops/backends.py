@@ -79,6 +79,17 @@ def _native_cuda(module: ModuleType, primitive: str) -> Launcher:
     return launch
 
 
+def _triton(module: ModuleType, primitive: str) -> Launcher:
+    """On the tensors' device: Triton launches on torch's current one."""
+    function = getattr(module, primitive)
+
+    def launch(*args: object) -> None:
+        with torch.cuda.device_of(next(a for a in args if isinstance(a, Tensor))):
+            function(*args)
+
+    return launch
+
+
 def _interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
@@ -117,7 +128,7 @@ BACKENDS: dict[str, Backend] = {
         devices=lambda: ("cuda", "cpu") if _interpreted() else ("cuda",),
         module=lambda op: f"gan_fast.kernels.{op}",
         unavailable=_triton_unavailable,
-        wrap=getattr,
+        wrap=_triton,
         # the interpreter adds and multiplies the bit patterns of bfloat16 numbers
         dtypes=lambda: FLOATS[:3] if _interpreted() else FLOATS,
     ),
@@ -227,7 +238,13 @@ def _choose(op: str, device: str, dtype: torch.dtype, name: str) -> str:
     return candidate
 
 
-@torch.compiler.assume_constant_result
+def constant_when_compiled(function: Callable) -> Callable:
+    """What torch.compiler.assume_constant_result does, without the seconds that importing torch._dynamo takes."""
+    function._dynamo_marked_constant = True
+    return function
+
+
+@constant_when_compiled
 def _resolve(op: str, device: str, dtype: torch.dtype, name: str | None) -> str:
     return _choose(op, device, dtype, _requested.get() if name is None else name)
 

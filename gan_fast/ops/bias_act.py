@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_fast.ops import arguments
-from gan_fast.ops.backends import resolve
+from gan_fast.ops.backends import constant_when_compiled, resolve
 from gan_fast.ops.primitive import Primitive, needs
 
 
@@ -145,11 +145,15 @@ _bias_act_grad2 = Primitive(
 )
 
 
-@torch.compiler.assume_constant_result
 @functools.cache
+def _cast(value: float, dtype: torch.dtype) -> float:
+    return torch.tensor(value, dtype=dtype).item()
+
+
+@constant_when_compiled
 def _rounded(value: float, dtype: torch.dtype) -> float:
     """The clamp as x's dtype has it: clamped elements of y must compare equal to it."""
-    return torch.tensor(value, dtype=dtype).item()
+    return _cast(value, dtype)
 
 
 def bias_act(

@@ -21,11 +21,6 @@ assert_close = torch.testing.assert_close
 TINY = Config(16, z_dim=8, w_dim=8, num_layers=2, d_num_layers=2, channel_base=64, channel_max=8, mbstd_group_size=2)
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def tiny(device, dtype=torch.float64, **options):
     """A small pair in which nothing is zero: noise and biases count."""
     pair = build(TINY, **options)

@@ -105,46 +105,56 @@ struct View {
   int64_t taps;
 };
 
-// y[2 m + p] = sum over k of f[p][k] t[p][m + k]
+// Rows of n elements: y[2 m + p] = sum over k of f[p][k] t[p][m + k]
 template <int L, int TAPS, typename T, typename A>
-void up2_row(View<A> even, View<A> odd, T* y, int64_t n) {
+void up2_rows(View<A> even, View<A> odd, int64_t t_step, T* y, int64_t n, int64_t rows) {
   const std::make_integer_sequence<int, L> lanes;
   const Weights<TAPS, A> w0(even.f, even.taps), w1(odd.f, odd.taps);
-  const auto vector = [&](int64_t m) __attribute__((always_inline)) {
-    const auto a = weigh<L>(w0, even.t + m, 1), b = weigh<L>(w1, odd.t + m, 1);
-    store_vector<L>(y + 2 * m, interleave<L, 0>(a, b, lanes));
-    store_vector<L>(y + 2 * m + L, interleave<L, 1>(a, b, lanes));
-  };
-  int64_t m = 0;
-  for (; 2 * (m + L) <= n; m += L) vector(m);
-  if (2 * m == n) return;
-  if (n >= 2 * L && n % 2 == 0) return vector(n / 2 - L);
-  for (; 2 * m < n; ++m) {
-    store(y[2 * m], weigh_one(w0, even.t + m, 1));
-    if (2 * m + 1 < n) store(y[2 * m + 1], weigh_one(w1, odd.t + m, 1));
+  for (; rows > 0; --rows, y += n, even.t += t_step, odd.t += t_step) {
+    const auto vector = [&](int64_t m) __attribute__((always_inline)) {
+      const auto a = weigh<L>(w0, even.t + m, 1), b = weigh<L>(w1, odd.t + m, 1);
+      store_vector<L>(y + 2 * m, interleave<L, 0>(a, b, lanes));
+      store_vector<L>(y + 2 * m + L, interleave<L, 1>(a, b, lanes));
+    };
+    int64_t m = 0;
+    for (; 2 * (m + L) <= n; m += L) vector(m);
+    if (2 * m == n) continue;
+    if (n >= 2 * L && n % 2 == 0) {
+      vector(n / 2 - L);
+      continue;
+    }
+    for (; 2 * m < n; ++m) {
+      store(y[2 * m], weigh_one(w0, even.t + m, 1));
+      if (2 * m + 1 < n) store(y[2 * m + 1], weigh_one(w1, odd.t + m, 1));
+    }
   }
 }
 
-// y[m] = sum over k of f[k] t[2 m + k]
+// Rows of n elements: y[m] = sum over k of f[k] t[2 m + k]
 template <int L, int TAPS, typename T, typename A>
-void down2_row(View<A> view, T* y, int64_t n) {
+void down2_rows(View<A> view, int64_t t_step, T* y, int64_t n, int64_t rows) {
   const std::make_integer_sequence<int, L> lanes;
   const Weights<TAPS, A> w(view.f, view.taps);
-  const auto vector = [&](int64_t m) __attribute__((always_inline)) {
-    Vector<A, L> sum = {};
-    const int taps = static_cast<int>(w.taps());
-    for (int k = 0; k < taps; k += 2) {
-      const auto a = load_vector<L>(view.t + 2 * m + k), b = load_vector<L>(view.t + 2 * m + k + L);
-      sum += w.f[k] * every_second<L, 0>(a, b, lanes);
-      if (k + 1 < taps) sum += w.f[k + 1] * every_second<L, 1>(a, b, lanes);
+  for (; rows > 0; --rows, y += n, view.t += t_step) {
+    const auto vector = [&](int64_t m) __attribute__((always_inline)) {
+      Vector<A, L> sum = {};
+      const int taps = static_cast<int>(w.taps());
+      for (int k = 0; k < taps; k += 2) {
+        const auto a = load_vector<L>(view.t + 2 * m + k), b = load_vector<L>(view.t + 2 * m + k + L);
+        sum += w.f[k] * every_second<L, 0>(a, b, lanes);
+        if (k + 1 < taps) sum += w.f[k + 1] * every_second<L, 1>(a, b, lanes);
+      }
+      store_vector<L>(y + m, sum);
+    };
+    int64_t m = 0;
+    for (; m + L <= n; m += L) vector(m);
+    if (m == n) continue;
+    if (n >= L) {
+      vector(n - L);
+      continue;
     }
-    store_vector<L>(y + m, sum);
-  };
-  int64_t m = 0;
-  for (; m + L <= n; m += L) vector(m);
-  if (m == n) return;
-  if (n >= L) return vector(n - L);
-  for (; m < n; ++m) store(y[m], weigh_one(w, view.t + 2 * m, 1));
+    for (; m < n; ++m) store(y[m], weigh_one(w, view.t + 2 * m, 1));
+  }
 }
 
 // Along one axis, y[period m + p] = sum over k < taps of f[tap + k up] x[first + step m + k], where (first, tap, taps)
@@ -280,11 +290,14 @@ class Resampler {
       A* room = scratch.get() + thread * share + band * row_set;
       const T* x = x_ + image * along_.in * across_.in * pixel_;
       T* y = y_ + (image * along_.out + first) * across_.out * pixel_;
-      const Row top = row(first / along_.period, first % along_.period);
-      Row r = top;
-      for (int64_t i = first; i < last; ++i, r = after(r)) meet_rows(x, r, t + (i - first) * row_set, room);
-      r = top;
-      for (int64_t i = first; i < last; ++i, r = after(r), t += row_set, y += across_.out * pixel_) {
+      if (filter_.separable && planes_ == 1) {
+        meet_band(x, first, last, t);
+        filter_rows<false>(t, 0, y, last - first);
+        return;
+      }
+      for (int64_t i = first; i < last; ++i, t += row_set, y += across_.out * pixel_) {
+        const Row r = row(i / along_.period, i % along_.period);
+        meet_row(x, r, t, room);
         if (planes_ == 1) {
           make_row(t, r, room, y);
           continue;
@@ -303,18 +316,44 @@ class Resampler {
     return across_taps_.get() + (d * across_.period + p) * across_.max_taps;
   }
 
-  // An output row: period m and phase p of it, and the taps [begin, end) that meet x; tap k meets row base + k.
+  // An output row: its phase p and the taps [begin, end) that meet x; tap k meets row base + k.
   struct Row {
-    int64_t m, p, base, begin, end;
+    int64_t p, base, begin, end;
   };
   Row row(int64_t m, int64_t p) const {
     const int64_t base = along_.phases[p].first + along_.step * m, taps = along_.phases[p].taps;
-    return {m, p, base, base < 0 ? -base : 0, along_.in - base < taps ? along_.in - base : taps};
+    const int64_t begin = base < 0 ? -base : 0, end = along_.in - base < taps ? along_.in - base : taps;
+    return {p, base, begin, end < begin ? begin : end};
   }
-  Row after(const Row& r) const { return r.p + 1 < along_.period ? row(r.m, r.p + 1) : row(r.m + 1, 0); }
 
-  // First stage: t[plane, d, (column - lowest) block + channel].
-  void meet_rows(const T* x, const Row& r, A* t, A* room) const {
+  // First stage of the output rows [first, last) of a filter of rank 1, one row of t for each: of every phase, the rows
+  // that all taps meet are made together.
+  void meet_band(const T* x, int64_t first, int64_t last, A* t) const {
+    const int64_t begin = across_.begin(), columns = across_.end() - begin, x_row = across_.in * pixel_;
+    if (columns <= 0) return;
+    const int64_t period = along_.period, step = along_.step;
+    x += begin * pixel_;
+    t += (begin - across_.lowest) * block_;
+    for (int64_t p = 0; p < period; ++p) {
+      const Phase& phase = along_.phases[p];
+      const A* f = along_taps_.get() + p * along_.max_taps;
+      const auto make = [&](int64_t m, int64_t count) {
+        const Row r = row(m, p);
+        combine<false>(x + (r.base + r.begin) * x_row, x_row, f + r.begin, r.end - r.begin,
+                       t + (m * period + p - first) * row_, columns * pixel_, count, step * x_row, period * row_);
+      };
+      const auto within = [](int64_t m, int64_t low, int64_t high) { return m < low ? low : m < high ? m : high; };
+      const int64_t m_first = ceil_div(first - p, period), m_last = ceil_div(last - p, period);
+      const int64_t whole = within(ceil_div(-phase.first, step), m_first, m_last);
+      const int64_t cut = within(floor_div(along_.in - phase.taps - phase.first, step) + 1, whole, m_last);
+      for (int64_t m = m_first; m < whole; ++m) make(m, 1);
+      if (whole < cut) make(whole, cut - whole);
+      for (int64_t m = cut; m < m_last; ++m) make(m, 1);
+    }
+  }
+
+  // First stage of one output row: t[plane, d, (column - lowest) block + channel].
+  void meet_row(const T* x, const Row& r, A* t, A* room) const {
     const int64_t begin = across_.begin(), columns = across_.end() - begin, x_row = across_.in * pixel_;
     if (columns <= 0 || r.begin >= r.end) return;
     const A* f = along_taps_.get() + r.p * along_.max_taps + r.begin;
@@ -333,59 +372,63 @@ class Resampler {
     if (r.begin >= r.end) {
       for (int64_t j = 0; j < across_.out * block_; ++j) store(y[j], A(0));
     } else if (filter_.separable) {
-      filter_row<false>(t, 0, y);
+      filter_rows<false>(t, 0, y, 1);
     } else {
       const auto filter_row_of = [&](int64_t k) { return along_.phases[r.p].tap + k * along_.up; };
-      filter_row<false>(t, filter_row_of(r.begin), room);
-      for (int64_t k = r.begin + 1; k < r.end; ++k) filter_row<true>(t + (k - r.begin) * row_, filter_row_of(k), room);
+      filter_rows<false>(t, filter_row_of(r.begin), room, 1);
+      for (int64_t k = r.begin + 1; k < r.end; ++k) 
+        filter_rows<true>(t + (k - r.begin) * row_, filter_row_of(k), room, 1);
       for (int64_t j = 0; j < across_.out * block_; ++j) store(y[j], room[j]);
     }
   }
 
-  // y = t filtered by row d of the filter, added to y where ADD.
+  // Rows of y = rows of t filtered by row d of the filter, added to y where ADD.
   template <bool ADD, typename Out>
-  void filter_row(const A* t, int64_t d, Out* y) const {
-    const int64_t period = across_.period, step = across_.step;
+  void filter_rows(const A* t, int64_t d, Out* y, int64_t rows) const {
+    const int64_t period = across_.period, step = across_.step, n = across_.out;
     const auto view = [&](int64_t p) {
       const Phase& phase = across_.phases[p];
       return View<A>{t + (phase.first - across_.lowest) * block_, across_taps(d, p), phase.taps};
     };
     const View<A> first = view(0);
     if (block_ > 1) {
-      for (int64_t p = 0; p < period; ++p) {
-        const View<A> v = view(p);
-        combine<ADD>(v.t, block_, v.f, v.taps, y + p * block_, block_, across_.count(p), step * block_,
-                     period * block_);
-      }
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t p = 0; p < period; ++p) {
+          const View<A> v = view(p);
+          combine<ADD>(v.t + i * row_, block_, v.f, v.taps, y + (i * n + p) * block_, block_, across_.count(p),
+                       step * block_, period * block_);
+        }
     } else if (period == 1 && step == 1) {
-      combine<ADD>(first.t, 1, first.f, first.taps, y, across_.out);
+      combine<ADD>(first.t, 1, first.f, first.taps, y, n, rows, row_, n);
     } else if (!ADD && period == 2 && step == 1 && view(1).taps > 0 && first.taps > 0) {
       const View<A> second = view(1);
       const int64_t both = first.taps == second.taps ? first.taps : 0;
       const auto run = [&](auto lanes) {
         constexpr int L = decltype(lanes)::value;
-        if (both == 2) return up2_row<L, 2>(first, second, y, across_.out);
-        if (both == 6) return up2_row<L, 6>(first, second, y, across_.out);
-        up2_row<L, 0>(first, second, y, across_.out);
+        if (both == 2) return up2_rows<L, 2>(first, second, row_, y, n, rows);
+        if (both == 6) return up2_rows<L, 6>(first, second, row_, y, n, rows);
+        up2_rows<L, 0>(first, second, row_, y, n, rows);
       };
-      across_.out >= 2 * kLanesOf<A> ? run(kFull) : run(kHalf);
+      n >= 2 * kLanesOf<A> ? run(kFull) : run(kHalf);
     } else if (!ADD && period == 1 && step == 2) {
       const auto run = [&](auto lanes) {
         constexpr int L = decltype(lanes)::value;
-        if (first.taps == 4) return down2_row<L, 4>(first, y, across_.out);
-        if (first.taps == 12) return down2_row<L, 12>(first, y, across_.out);
-        down2_row<L, 0>(first, y, across_.out);
+        if (first.taps == 4) return down2_rows<L, 4>(first, row_, y, n, rows);
+        if (first.taps == 12) return down2_rows<L, 12>(first, row_, y, n, rows);
+        down2_rows<L, 0>(first, row_, y, n, rows);
       };
-      across_.out >= kLanesOf<A> ? run(kFull) : run(kHalf);
+      n >= kLanesOf<A> ? run(kFull) : run(kHalf);
     } else {
-      for (int64_t p = 0; p < period; ++p) {
-        View<A> v = view(p);
-        for (int64_t j = p; j < across_.out; j += period, v.t += step) {
-          A sum = ADD ? load(y[j]) : A(0);
-          for (int64_t k = 0; k < v.taps; ++k) sum += v.f[k] * v.t[k];
-          store(y[j], sum);
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t p = 0; p < period; ++p) {
+          View<A> v = view(p);
+          v.t += i * row_;
+          for (int64_t j = i * n + p; j < (i + 1) * n; j += period, v.t += step) {
+            A sum = ADD ? load(y[j]) : A(0);
+            for (int64_t k = 0; k < v.taps; ++k) sum += v.f[k] * v.t[k];
+            store(y[j], sum);
+          }
         }
-      }
     }
   }
 

@@ -57,7 +57,7 @@ def test_op(case: Case, mode: str, threads: int, device: torch.device, benchmark
         calls = {name: task(mode, f, tensors, dy) for name, f in contenders(case, mode, device).items()}
         for call in calls.values():
             verify(call(), true, case)
-        times = race(calls, device, seconds=0.3 if quick else 0.6)
+        times = race(calls, device, seconds=0.2 if quick else 0.3)
     finally:
         if threads:
             torch.set_num_threads(before)

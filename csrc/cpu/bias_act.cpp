@@ -50,16 +50,32 @@ struct Tiles {
   int64_t sums() const { return row_tiles * (planes ? length_tiles : length); }
 };
 
+// y = v, kLanes elements at most. Only whole steps are streamed.
+template <typename T, typename A>
+GF_HD void write(T* y, const A* v, int64_t size, bool past_caches) {
+  if (past_caches && size == kLanes) {
+    alignas(kLine) T out[kLanes];
+#pragma omp simd
+    for (int64_t j = 0; j < kLanes; ++j) store(out[j], v[j]);
+    for (int64_t j = 0; j < kLanes; j += kLine / sizeof(T)) stream<kLine>(y + j, out + j);
+    return;
+  }
+#pragma omp simd
+  for (int64_t j = 0; j < size; ++j) store(y[j], v[j]);
+}
+
 template <Act ACT, typename T, typename A = compute_t<T>>
-void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settings<A> s) {
+void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settings<A> s, bool past_caches) {
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const A* bias = b + i * b_step;
+    A out[kLanes];
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
       const A v = activation<0, ACT>(load(x[i + j]) + bias[j], s.alpha) * s.gain;
       const A low = v < -s.clamp ? -s.clamp : v;
-      store(y[i + j], low > s.clamp ? s.clamp : low);
+      out[j] = low > s.clamp ? s.clamp : low;
     }
+    write(y + i, out, size, past_caches);
   };
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) step(i, kLanes);
@@ -69,10 +85,11 @@ void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settin
 // ORDER 1: dx = dy act'(u) gain where |y| < clamp, else 0. ORDER 2: the same of ddx dy act''(u).
 template <int ORDER, Act ACT, bool FROM_OUTPUT, typename T, typename A = compute_t<T>>
 void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64_t b_step, T* dx, A* sums,
-                    int64_t sums_step, int64_t n, Settings<A> s) {
+                    int64_t sums_step, int64_t n, Settings<A> s, bool past_caches) {
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const A* bias = b + i * b_step;
     A* sum = sums + i * sums_step;
+    A d[kLanes];
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
       const A u = FROM_OUTPUT ? load(saved[i + j]) : load(saved[i + j]) + bias[j];
@@ -80,10 +97,11 @@ void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64
       A v = load(dy[i + j]);
       if constexpr (ORDER == 2) v *= load(ddx[i + j]);
       v *= activation<ORDER, ACT>(u, s.alpha) * s.gain;
-      v = (y < A(0) ? -y : y) >= s.clamp ? A(0) : v;
-      store(dx[i + j], v);
-      sum[j] += v;
+      d[j] = (y < A(0) ? -y : y) >= s.clamp ? A(0) : v;
     }
+#pragma omp simd
+    for (int64_t j = 0; j < size; ++j) sum[j] += d[j];
+    write(dx + i, d, size, past_caches);
   };
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) step(i, kLanes);
@@ -177,9 +195,10 @@ void bias_act(TensorView x, TensorView b, int64_t dim, std::string_view act, dou
     using A = compute_t<T>;
     const Bias<A> bias(b, tiles);
     const auto s = settings_of<T>(alpha, gain, clamp);
+    const bool past_caches = streams(y.as<T>(), tiles.length, tiles.rows * tiles.length);
     with_activation(act, [&](auto which) {
       const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A*, int64_t) {
-        forward_row<decltype(which)::value, T>(x.as<T>() + at, row_bias, step, y.as<T>() + at, n, s);
+        forward_row<decltype(which)::value, T>(x.as<T>() + at, row_bias, step, y.as<T>() + at, n, s, past_caches);
       };
       for_each_row<A>(tiles, bias.get(), nullptr, row);
     });
@@ -197,6 +216,7 @@ void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& s
     const Bias<A> bias(b, tiles);
     const Scratch<A> sums(bias_grad ? tiles.sums() : 0);
     auto s = settings_of<T>(alpha, gain, clamp);
+    const bool past_caches = streams(dx.as<T>(), tiles.length, tiles.rows * tiles.length);
     if (from_output) {  // y was rounded to T, and so was the clamp that it may have reached
       T rounded;
       store(rounded, s.clamp);
@@ -206,7 +226,7 @@ void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& s
     const auto run = [&](auto which, auto output) {
       const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A* sum, int64_t sum_step) {
         derivative_row<ORDER, decltype(which)::value, decltype(output)::value, T>(
-            ddx.as<T>() + at, dy.as<T>() + at, source + at, row_bias, step, dx.as<T>() + at, sum, sum_step, n, s);
+            ddx.as<T>() + at, dy.as<T>() + at, source + at, row_bias, step, dx.as<T>() + at, sum, sum_step, n, s, past_caches);
       };
       for_each_row<A>(tiles, bias.get(), bias_grad ? sums.get() : nullptr, row);
     };

@@ -49,11 +49,11 @@ GF_HD A weigh_one(const Weights<TAPS, A>& w, const In* x, int64_t stride) {
 // For `count` outputs of n elements: y[i] = sum over k of f[k] x[k stride + i], added to y where ADD.
 template <int L, int TAPS, bool ADD, typename In, typename Out, typename A>
 void combine_taps(const In* x, int64_t stride, const A* f, int64_t taps, Out* y, int64_t n, int64_t count,
-                  int64_t x_step, int64_t y_step) {
+                  int64_t x_step, int64_t y_step, bool past_caches) {
   const Weights<TAPS, A> w(f, taps);
   const auto vector = [&](int64_t i) __attribute__((always_inline)) {
     const Vector<A, L> sum = weigh<L>(w, x + i, stride);
-    store_vector<L>(y + i, ADD ? sum + load_vector<L>(y + i) : sum);
+    put_vector<L>(y + i, ADD ? sum + load_vector<L>(y + i) : sum, past_caches);
   };
   for (; count > 0; --count, x += x_step, y += y_step) {
     int64_t i = 0;
@@ -76,7 +76,7 @@ void combine_taps(const In* x, int64_t stride, const A* f, int64_t taps, Out* y,
 
 template <bool ADD, typename In, typename Out, typename A>
 void combine(const In* x, int64_t stride, const A* f, int64_t taps, Out* y, int64_t n, int64_t count = 1,
-             int64_t x_step = 0, int64_t y_step = 0) {
+             int64_t x_step = 0, int64_t y_step = 0, bool past_caches = false) {
   if (taps == 0) {
     for (; !ADD && count > 0; --count, y += y_step)
       for (int64_t i = 0; i < n; ++i) store(y[i], A(0));
@@ -86,7 +86,7 @@ void combine(const In* x, int64_t stride, const A* f, int64_t taps, Out* y, int6
     constexpr int TAPS = decltype(known)::value;
     const auto run = n >= kLanesOf<A> ? &combine_taps<kLanesOf<A>, TAPS, ADD, In, Out, A>
                                       : &combine_taps<kLanesOf<A> / 2, TAPS, ADD, In, Out, A>;
-    run(x, stride, f, taps, y, n, count, x_step, y_step);
+    run(x, stride, f, taps, y, n, count, x_step, y_step, past_caches);
   };
   switch (taps) {
     case 1: return with_taps(std::integral_constant<int, 1>());
@@ -108,14 +108,14 @@ struct View {
 
 // Rows of n elements: y[2 m + p] = sum over k of f[p][k] t[p][m + k]
 template <int L, int TAPS, typename T, typename A>
-void up2_rows(View<A> even, View<A> odd, int64_t t_step, T* y, int64_t n, int64_t rows) {
+void up2_rows(View<A> even, View<A> odd, int64_t t_step, T* y, int64_t n, int64_t rows, bool past_caches) {
   const std::make_integer_sequence<int, L> lanes;
   const Weights<TAPS, A> w0(even.f, even.taps), w1(odd.f, odd.taps);
   for (; rows > 0; --rows, y += n, even.t += t_step, odd.t += t_step) {
     const auto vector = [&](int64_t m) __attribute__((always_inline)) {
       const auto a = weigh<L>(w0, even.t + m, 1), b = weigh<L>(w1, odd.t + m, 1);
-      store_vector<L>(y + 2 * m, interleave<L, 0>(a, b, lanes));
-      store_vector<L>(y + 2 * m + L, interleave<L, 1>(a, b, lanes));
+      put_vector<L>(y + 2 * m, interleave<L, 0>(a, b, lanes), past_caches);
+      put_vector<L>(y + 2 * m + L, interleave<L, 1>(a, b, lanes), past_caches);
     };
     int64_t m = 0;
     for (; 2 * (m + L) <= n; m += L) vector(m);
@@ -133,12 +133,12 @@ void up2_rows(View<A> even, View<A> odd, int64_t t_step, T* y, int64_t n, int64_
 
 // Pixels of n elements: y[2 m + p, i] = sum over k of f[p][k] t[p][m + k, i]
 template <int L, int TAPS, typename T, typename A>
-void up2_pixels(View<A> even, View<A> odd, T* y, int64_t n, int64_t count) {
+void up2_pixels(View<A> even, View<A> odd, T* y, int64_t n, int64_t count, bool past_caches) {
   const Weights<TAPS, A> w0(even.f, even.taps), w1(odd.f, odd.taps);
   for (; count > 0; --count, y += 2 * n, even.t += n, odd.t += n) {
     const auto vector = [&](int64_t i) __attribute__((always_inline)) {
-      store_vector<L>(y + i, weigh<L>(w0, even.t + i, n));
-      store_vector<L>(y + n + i, weigh<L>(w1, odd.t + i, n));
+      put_vector<L>(y + i, weigh<L>(w0, even.t + i, n), past_caches);
+      put_vector<L>(y + n + i, weigh<L>(w1, odd.t + i, n), past_caches);
     };
     int64_t i = 0;
     for (; i + L <= n; i += L) vector(i);
@@ -148,7 +148,7 @@ void up2_pixels(View<A> even, View<A> odd, T* y, int64_t n, int64_t count) {
 
 // Rows of n elements: y[m] = sum over k of f[k] t[2 m + k]
 template <int L, int TAPS, typename T, typename A>
-void down2_rows(View<A> view, int64_t t_step, T* y, int64_t n, int64_t rows) {
+void down2_rows(View<A> view, int64_t t_step, T* y, int64_t n, int64_t rows, bool past_caches) {
   const std::make_integer_sequence<int, L> lanes;
   const Weights<TAPS, A> w(view.f, view.taps);
   for (; rows > 0; --rows, y += n, view.t += t_step) {
@@ -160,7 +160,7 @@ void down2_rows(View<A> view, int64_t t_step, T* y, int64_t n, int64_t rows) {
         sum += w.f[k] * every_second<L, 0>(a, b, lanes);
         if (k + 1 < taps) sum += w.f[k + 1] * every_second<L, 1>(a, b, lanes);
       }
-      store_vector<L>(y + m, sum);
+      put_vector<L>(y + m, sum, past_caches);
     };
     int64_t m = 0;
     for (; m + L <= n; m += L) vector(m);
@@ -296,6 +296,8 @@ class Resampler {
     for (int64_t d = 0; d < depth_; ++d)
       across_.arrange(filter_.rows.get() + d * filter_.width, across_taps(d, 0));
     along_.arrange(filter_.column.get(), along_taps_.get());
+    // what goes through a buffer first is not streamed
+    past_caches_ = filter_.separable && planes_ == 1 && streams(y_, block_ > 1 ? block_ : across_.out, y.numel());
   }
 
   void run() {
@@ -428,7 +430,7 @@ class Resampler {
       const View<A> even = view(t, d, 0), odd = view(t, d, period - 1);
       const int64_t pairs = (across_.out < 2 * end ? across_.out / 2 : end) - begin;
       if (period == 2 && across_.step == 1 && even.taps == 2 && odd.taps == 2) {
-        up2_pixels<kLanesOf<A>, 2>(even, odd, y, block_, pairs);
+        up2_pixels<kLanesOf<A>, 2>(even, odd, y, block_, pairs, past_caches_);
         if (begin + pairs < end)
           combine<false>(even.t + pairs * block_, block_, even.f, 2, y + 2 * pairs * block_, block_);
         return;
@@ -437,7 +439,7 @@ class Resampler {
     for (int64_t p = 0; p < period; ++p) {
       const View<A> v = view(t, d, p);
       const int64_t last = end < across_.count(p) ? end : across_.count(p);
-      combine<ADD>(v.t, block_, v.f, v.taps, y + p * block_, block_, last - begin, skip, period * block_);
+      combine<ADD>(v.t, block_, v.f, v.taps, y + p * block_, block_, last - begin, skip, period * block_, past_caches_);
     }
   }
 
@@ -468,22 +470,22 @@ class Resampler {
     if (block_ > 1) {
       for (int64_t i = 0; i < rows; ++i) filter_pixels<ADD>(t + i * row_, d, y + i * n * block_, 0, across_.count(0));
     } else if (period == 1 && step == 1) {
-      combine<ADD>(first.t, 1, first.f, first.taps, y, n, rows, row_, n);
+      combine<ADD>(first.t, 1, first.f, first.taps, y, n, rows, row_, n, past_caches_);
     } else if (!ADD && period == 2 && step == 1 && first.taps > 0 && second.taps > 0) {
       const int64_t both = first.taps == second.taps ? first.taps : 0;
       const auto run = [&](auto lanes) {
         constexpr int L = decltype(lanes)::value;
-        if (both == 2) return up2_rows<L, 2>(first, second, row_, y, n, rows);
-        if (both == 6) return up2_rows<L, 6>(first, second, row_, y, n, rows);
-        up2_rows<L, 0>(first, second, row_, y, n, rows);
+        if (both == 2) return up2_rows<L, 2>(first, second, row_, y, n, rows, past_caches_);
+        if (both == 6) return up2_rows<L, 6>(first, second, row_, y, n, rows, past_caches_);
+        up2_rows<L, 0>(first, second, row_, y, n, rows, past_caches_);
       };
       n >= 2 * kLanesOf<A> ? run(kFull) : run(kHalf);
     } else if (!ADD && period == 1 && step == 2) {
       const auto run = [&](auto lanes) {
         constexpr int L = decltype(lanes)::value;
-        if (first.taps == 4) return down2_rows<L, 4>(first, row_, y, n, rows);
-        if (first.taps == 12) return down2_rows<L, 12>(first, row_, y, n, rows);
-        down2_rows<L, 0>(first, row_, y, n, rows);
+        if (first.taps == 4) return down2_rows<L, 4>(first, row_, y, n, rows, past_caches_);
+        if (first.taps == 12) return down2_rows<L, 12>(first, row_, y, n, rows, past_caches_);
+        down2_rows<L, 0>(first, row_, y, n, rows, past_caches_);
       };
       n >= kLanesOf<A> ? run(kFull) : run(kHalf);
     } else {
@@ -507,6 +509,7 @@ class Resampler {
   const Scratch<A> across_taps_, along_taps_;
   int64_t images_, pixel_;  // channels_last: images of pixels of C elements; else planes of single ones
   int64_t planes_, block_;  // pixels too short for a vector become planes of t
+  bool past_caches_;
   int64_t row_, lead_;      // size of a row of t, and of what lies before its first column
 };
 

@@ -49,6 +49,17 @@ GF_HD void store_vector(T* p, Vector<compute_t<T>, L> v) {
   }
 }
 
+// Vectors that go past the caches must lie at multiples of their size.
+template <int L, typename T>
+GF_HD void put_vector(T* p, Vector<compute_t<T>, L> v, bool past_caches) {
+  if (L == kLanesOf<compute_t<T>> && past_caches) {
+    T values[L];
+    store_vector<L>(values, v);
+    return stream<sizeof values>(p, values);
+  }
+  store_vector<L>(p, v);
+}
+
 template <int L, typename V, int... I>
 GF_HD V shuffle(V a, V b, std::integer_sequence<int, I...>) {
 #if defined(__clang__)

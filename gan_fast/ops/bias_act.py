@@ -2,7 +2,144 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from gan_fast.ops import arguments
+from gan_fast.ops.backends import resolve
+from gan_fast.ops.primitive import Primitive, needs
+
+
+class Activation(NamedTuple):
+    """function: u, alpha -> act(u). smooth: whether act'' is anything but zero."""
+
+    function: Callable[[Tensor, float], Tensor]
+    gain: float
+    smooth: bool
+    alpha: float | None = None
+
+
+# default gains keep the second moment of a unit-variance input near 1 (He et al. 2015), as in StyleGAN2
+ACTIVATIONS: dict[str, Activation] = {
+    "linear": Activation(lambda u, alpha: u, 1.0, False),
+    "relu": Activation(lambda u, alpha: F.relu(u), math.sqrt(2), False),
+    "lrelu": Activation(F.leaky_relu, math.sqrt(2), False, alpha=0.2),
+    "tanh": Activation(lambda u, alpha: torch.tanh(u), 1.0, True),
+    "sigmoid": Activation(lambda u, alpha: torch.sigmoid(u), 1.0, True),
+    "elu": Activation(lambda u, alpha: F.elu(u), 1.0, True),
+    "selu": Activation(lambda u, alpha: F.selu(u), 1.0, True),
+    "softplus": Activation(lambda u, alpha: -F.logsigmoid(-u), 1.0, True),
+    "swish": Activation(lambda u, alpha: u * torch.sigmoid(u), math.sqrt(2), True),
+}
+NO_CLAMP = -1.0
+
+
+def _along(b: Tensor, x: Tensor, dim: int) -> Tensor:
+    return b.reshape([-1 if i == dim else 1 for i in range(x.ndim)])
+
+
+def _reference(x: Tensor, b: Tensor | None, dim: int, act: str, alpha: float, gain: float, clamp: float) -> Tensor:
+    u = x if b is None else x + _along(b, x, dim)
+    y = ACTIVATIONS[act].function(u, alpha) * gain
+    # no gradient flows where |y| reaches the clamp, so that the mask can be read off y; NaN passes
+    return y if clamp < 0 else torch.where(y.abs() >= clamp, torch.copysign(torch.full_like(y, clamp), y).detach(), y)
+
+
+# Derivatives. Let v be the cotangent of y, u = x + b, and m the mask of the clamp. Then
+#   dx = v act'(u) gain m,  db = dx summed over all dimensions but dim         bias_act_grad
+# and with the cotangent w of dx, to which that of db is added along dim:
+#   dv = w act'(u) gain m                                                      bias_act_grad again
+#   d2x = w v act''(u) gain m,  d2b = d2x summed                               bias_act_grad2
+# `saved` is y where act' and m can be read off y (from_output), else x; nothing at all where both are 1.
+_SETTINGS = "int dim, str act, float alpha, float gain, float clamp"
+
+
+def _with_strides(t: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """Launchers walk the memory of their tensors in step, so all must lie alike."""
+    return t if t.stride() == strides else t.new_empty_strided(t.shape, strides).copy_(t)
+
+
+def _setup(ctx: Any, inputs: tuple, y: Tensor) -> None:
+    x, b, *settings, ctx.backend = inputs
+    _, act, alpha, gain, clamp = ctx.settings = settings
+    ctx.from_output = not ACTIVATIONS[act].smooth and gain > 0 and alpha >= 0
+    ctx.has_bias = b is not None
+    ctx.strides = y.stride()
+    if act == "linear" and clamp < 0:
+        ctx.save_for_backward(None, None)
+    elif ctx.from_output:
+        ctx.save_for_backward(y, None)
+    else:
+        ctx.save_for_backward(x, b)
+
+
+def _backward(ctx: Any, dy: Tensor) -> tuple:
+    saved, b = ctx.saved_tensors
+    bias_grad = ctx.has_bias and needs(ctx, 1)
+    dx = db = None
+    if bias_grad or needs(ctx, 0):
+        dy = _with_strides(dy, ctx.strides)
+        dx, db = _bias_act_grad(dy, saved, b, *ctx.settings, ctx.from_output, bias_grad, ctx.backend)
+    return dx, db if bias_grad else None, None, None, None, None, None
+
+
+def _allocate_grad(dy: Tensor, saved: Tensor | None, b: Tensor | None, dim: int, *settings: Any) -> tuple:
+    return torch.empty_like(dy), dy.new_empty(dy.shape[dim] if settings[-1] else 0)
+
+
+def _grad_setup(ctx: Any, inputs: tuple, outputs: tuple) -> None:
+    dy, saved, b, *settings, ctx.from_output, _, ctx.backend = inputs
+    ctx.settings = settings
+    ctx.smooth = ACTIVATIONS[settings[1]].smooth
+    ctx.has_bias = b is not None
+    ctx.shape, ctx.strides = dy.shape, dy.stride()
+    ctx.save_for_backward(dy if ctx.smooth else None, saved, b)
+
+
+def _grad_backward(ctx: Any, ddx: Tensor | None, ddb: Tensor | None) -> tuple:
+    dy, saved, b = ctx.saved_tensors
+    w = ddx
+    if ddb is not None and ddb.numel():
+        along = ddb.reshape([-1 if i == ctx.settings[0] else 1 for i in range(len(ctx.shape))]).expand(ctx.shape)
+        w = along if w is None else w + along
+    grads: list[Tensor | None] = [None] * 10
+    if w is None:
+        return tuple(grads)
+    w = _with_strides(w, ctx.strides)
+    if needs(ctx, 0):
+        grads[0], _ = _bias_act_grad(w, saved, b, *ctx.settings, ctx.from_output, False, ctx.backend)
+    bias_grad = ctx.has_bias and needs(ctx, 2)
+    if ctx.smooth and (bias_grad or needs(ctx, 1)):
+        grads[1], d2b = _bias_act_grad2(w, dy, saved, b, *ctx.settings, bias_grad, ctx.backend)
+        grads[2] = d2b if bias_grad else None
+    return tuple(grads)
+
+
+_bias_act = Primitive(
+    "bias_act",
+    f"bias_act(Tensor x, Tensor? b, {_SETTINGS}) -> Tensor",
+    lambda x, *rest: torch.empty_like(x),
+    _setup,
+    _backward,
+)
+_bias_act_grad = Primitive(
+    "bias_act",
+    f"bias_act_grad(Tensor dy, Tensor? saved, Tensor? b, {_SETTINGS}, bool from_output, bool bias_grad)"
+    " -> (Tensor, Tensor)",
+    _allocate_grad,
+    _grad_setup,
+    _grad_backward,
+)
+_bias_act_grad2 = Primitive(
+    "bias_act",
+    f"bias_act_grad2(Tensor ddx, Tensor dy, Tensor x, Tensor? b, {_SETTINGS}, bool bias_grad) -> (Tensor, Tensor)",
+    lambda ddx, dy, x, b, dim, *settings: _allocate_grad(ddx, x, b, dim, *settings),
+)
 
 
 def bias_act(
@@ -16,12 +153,49 @@ def bias_act(
     *,
     backend: str | None = None,
 ) -> Tensor:
-    import torch
-    import torch.nn.functional as F
+    """Adds a bias, applies an activation, scales and clamps, in one pass over memory.
 
+        y = clamp(act(x + b) * gain, -clamp, clamp)
+
+    x: [..., C, ...], float32, float64, float16 or bfloat16, of any rank. b: [C], any of these dtypes, is cast to x's;
+    dim is the dimension of C in x. act: linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus or swish. alpha: the
+    negative slope of lrelu (0.2). gain: by default sqrt(2) for relu, lrelu and swish, 1 for the others. clamp: None
+    or a number from 0; no gradient flows where |y| reaches it. NaN stays NaN.
+
+    Returns y with x's shape, dtype and memory format (contiguous if x is neither contiguous nor channels_last).
+    Half-precision inputs are computed in float32. Differentiable twice in x and b on every backend (the bias gradient
+    comes out of the same pass, summed in a fixed order), any number of times with backend="reference". For linear,
+    relu and lrelu the backward pass reads y instead of x, so that x need not be kept.
+
+    Raises TypeError or ValueError that names the argument; RuntimeError if a named backend cannot run.
+
+    Source: StyleGAN2, Karras et al. 2020 (arXiv 1912.04958), section 2 and appendix B; clamping: StyleGAN2-ADA, Karras
+    et al. 2020 (arXiv 2006.06676), appendix D.
+    """
+    arguments.check_tensor("x", x)
+    if act not in ACTIVATIONS:
+        raise ValueError(f"act: got {act!r}, takes {', '.join(ACTIVATIONS)}")
+    if isinstance(dim, bool) or not isinstance(dim, int) or not -x.ndim <= dim < x.ndim:
+        raise ValueError(f"dim: got {dim!r}, takes {-x.ndim} to {x.ndim - 1} for x of shape {tuple(x.shape)}")
+    dim %= x.ndim
     if b is not None:
-        x = x + b.to(x.dtype).reshape([-1 if i == dim % x.ndim else 1 for i in range(x.ndim)])
-    if act == "lrelu":
-        x = F.leaky_relu(x, 0.2 if alpha is None else alpha)
-    x = x * (gain if gain is not None else 2**0.5 if act == "lrelu" else 1.0)
-    return x if clamp is None else torch.clamp(x, -clamp, clamp)
+        arguments.check_tensor("b", b, ndim=1)
+        arguments.check_same_device("b", b, x)
+        if b.shape[0] != x.shape[dim]:
+            raise ValueError(f"b: got {b.shape[0]} elements, takes {x.shape[dim]}, the size of x in dimension {dim}")
+        b = b.to(x.dtype).contiguous()
+    activation = ACTIVATIONS[act]
+    if alpha is not None and activation.alpha is None:
+        raise ValueError(f"alpha: got {alpha!r}, but act={act!r} takes none")
+    alpha = arguments.real("alpha", alpha) if alpha is not None else activation.alpha or 0.0
+    gain = arguments.real("gain", gain) if gain is not None else activation.gain
+    if clamp is None:
+        clamp = NO_CLAMP
+    elif (clamp := arguments.real("clamp", clamp)) < 0:
+        raise ValueError(f"clamp: got {clamp}, takes None or a number from 0")
+    backend = resolve("bias_act", x, backend)
+    if backend == "reference":
+        return _reference(x, b, dim, act, alpha, gain, clamp)
+    if not (x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))):
+        x = x.contiguous()
+    return _bias_act(x, b, dim, act, alpha, gain, clamp, backend)

@@ -1,11 +1,27 @@
-"""Modulated, demodulated convolution with its noise, bias and activation."""
+"""Modulated and demodulated convolution with noise, bias and activation: the layer of StyleGAN2's generator."""
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
+from gan_fast.ops import arguments
 from gan_fast.ops.bias_act import bias_act
 from gan_fast.ops.conv2d_resample import conv2d_resample
+from gan_fast.ops.upfirdn2d import Ints
+
+
+def demodulation(w: Tensor, s: Tensor, eps: float = 1e-8) -> Tensor:
+    """Demodulation coefficients d[n, o] = 1 / sqrt(sum over i of s[n, i]^2 sum over taps of w[o, i, taps]^2 + eps).
+
+    w: [O, I, kh, kw]. s: [N, I]. Returns [N, O], in float32 or higher. One matrix product of [N, I] by [I, O]: the
+    per-sample weights [N, O, I, kh, kw] are never formed. Source: StyleGAN2, equation 3.
+    """
+    dtype = torch.promote_types(torch.promote_types(w.dtype, s.dtype), torch.float32)
+    squares = w.to(dtype).square().sum([2, 3])
+    return (s.to(dtype).square() @ squares.t() + eps).rsqrt()
 
 
 def modulated_conv2d(
@@ -16,23 +32,69 @@ def modulated_conv2d(
     noise: Tensor | None = None,
     up: int = 1,
     down: int = 1,
-    padding=0,
+    padding: Ints = 0,
     f: Tensor | None = None,
     demodulate: bool = True,
     flip_weight: bool = True,
     b: Tensor | None = None,
     act: str = "linear",
-    alpha=None,
-    gain=None,
-    clamp=None,
+    alpha: float | None = None,
+    gain: float | None = None,
+    clamp: float | None = None,
     eps: float = 1e-8,
-    backend=None,
+    backend: str | None = None,
 ) -> Tensor:
-    d = ((s.float() ** 2) @ w.float().square().sum([2, 3]).t() + eps).rsqrt() if demodulate else None
-    x = x * s.to(x.dtype)[:, :, None, None]
-    y = conv2d_resample(x, w.to(x.dtype), f, up=up, down=down, padding=padding, flip_weight=flip_weight, backend=backend)
-    if d is not None:
-        y = y * d.to(x.dtype)[:, :, None, None]
+    """Convolves each sample with weights scaled by its style, normalised, then adds noise and bias and activates.
+
+        y[n, o] = bias_act(d[n, o] * conv(s[n] * x[n], w)[o] + noise[n], b[o])
+        d[n, o] = 1 / sqrt(sum over i, taps of (s[n, i] w[o, i, taps])^2 + eps), 1 without demodulation
+
+    which equals convolving with the weights s[n, i] w[o, i] d[n, o], one set a sample, without ever forming them.
+
+    x: [N, I, H, W]. w: [O, I, kh, kw]. s: [N, I]. noise: anything that broadcasts to [N, 1, H', W'], already scaled
+    by its strength, or None. up, down, padding, f, flip_weight: as in `conv2d_resample`. b, act, alpha, gain, clamp:
+    as in `bias_act`. w, s, noise and b may have any floating dtype and are used in x's; d is computed in float32 or
+    higher. In float16 with demodulation w and s are divided by their largest magnitudes first, which cancels in d
+    and keeps the sums in range.
+
+    Returns y: [N, O, H', W'], x's dtype. Differentiable twice in x, w, s, noise and b on every backend.
+
+    Raises TypeError or ValueError that names the argument.
+
+    Source: StyleGAN2, Karras et al. 2020 (arXiv 1912.04958), section 2.2, equations 1 to 3; float16 normalisation:
+    StyleGAN2-ADA, Karras et al. 2020 (arXiv 2006.06676), appendix D.
+    """
+    arguments.check_tensor("x", x, ndim=4)
+    arguments.check_tensor("w", w, ndim=4)
+    arguments.check_tensor("s", s, ndim=2)
+    if w.shape[1] != x.shape[1]:
+        raise ValueError(f"w: got {tuple(w.shape)}, takes [O, {x.shape[1]}, kh, kw] for x of shape {tuple(x.shape)}")
+    if s.shape != x.shape[:2]:
+        raise ValueError(f"s: got {tuple(s.shape)}, takes {tuple(x.shape[:2])} for x of shape {tuple(x.shape)}")
+    for name, t in (("w", w), ("s", s)):
+        arguments.check_same_device(name, t, x)
+
+    if x.dtype == torch.float16 and demodulate:
+        fan_in = w[0].numel()
+        w = w / (w.abs().amax([1, 2, 3], keepdim=True) * math.sqrt(fan_in))
+        s = s / s.abs().amax(1, keepdim=True)
+    y = conv2d_resample(
+        x * s.to(x.dtype)[:, :, None, None],
+        w.to(x.dtype),
+        f,
+        up=up,
+        down=down,
+        padding=padding,
+        flip_weight=flip_weight,
+        backend=backend,
+    )
+    if demodulate:
+        y = y * demodulation(w, s, eps).to(x.dtype)[:, :, None, None]
     if noise is not None:
+        arguments.check_tensor("noise", noise)
+        arguments.check_same_device("noise", noise, x)
+        full = (y.shape[0], 1, *y.shape[2:])
+        if noise.ndim > 4 or any(a not in (1, b) for a, b in zip(noise.shape[::-1], full[::-1], strict=False)):
+            raise ValueError(f"noise: got {tuple(noise.shape)}, takes a shape that broadcasts to {full}")
         y = y + noise.to(x.dtype)
     return bias_act(y, b, act=act, alpha=alpha, gain=gain, clamp=clamp, backend=backend)

@@ -1,0 +1,46 @@
+// How a launcher becomes callable from Python: GAN_FAST_LAUNCHER(bias_act) in the file that defines it.
+//
+// An entry is constant data in a linker section, found by csrc/python.cpp. It needs no constructor, so that no
+// instruction of a wide instruction set runs at load on a processor that lacks it.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+#include "tensor.h"
+
+namespace gan_fast {
+
+struct LauncherEntry {
+  const char* name;
+  int isa;  // 0 plain, 1 AVX2, 2 AVX-512: the highest that the processor has is taken
+  int num_args;
+  int64_t (*call)(const Arg*);
+};
+
+template <auto FUNCTION>
+struct Launcher;
+
+template <typename Result, typename... Params, Result (*FUNCTION)(Params...)>
+struct Launcher<FUNCTION> {
+  static constexpr int num_args = sizeof...(Params);
+  template <size_t... I>
+  static int64_t unpack(const Arg* args, std::index_sequence<I...>) {
+    if constexpr (std::is_void_v<Result>)
+      return FUNCTION(static_cast<Params>(args[I])...), 0;
+    else
+      return FUNCTION(static_cast<Params>(args[I])...);
+  }
+  static int64_t call(const Arg* args) { return unpack(args, std::index_sequence_for<Params...>{}); }
+};
+
+}  // namespace gan_fast
+
+#ifndef GAN_FAST_ISA
+#define GAN_FAST_ISA 0
+#endif
+
+#define GAN_FAST_LAUNCHER(function)                                                                             \
+  __attribute__((section("gan_fast_launchers"), used)) static const gan_fast::LauncherEntry launcher_##function \
+      = {#function, GAN_FAST_ISA, gan_fast::Launcher<&function>::num_args, &gan_fast::Launcher<&function>::call};

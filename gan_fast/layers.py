@@ -1,0 +1,296 @@
+"""The layers of StyleGAN-family networks, as nn.Modules over gan_fast.ops, for our models and for anyone's.
+
+Equalised learning rate (Karras et al. 2018, arXiv 1710.10196, section 4.1): weights start as N(0, 1) and are scaled in
+every forward pass by lr_multiplier / sqrt(fan_in), so that Adam moves all layers at the same relative speed.
+
+Every layer keeps the dtype and memory format of its activation, casts its parameters to that dtype, and can be
+differentiated as often as the ops under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gan_fast.ops import bias_act, conv2d_resample, minibatch_stddev, modulated_conv2d, setup_filter
+
+NOISE_MODES = ("random", "const", "none")
+
+# What bias_act multiplies by when it is given no gain.
+_ACT_GAIN = {"relu": 2**0.5, "lrelu": 2**0.5, "swish": 2**0.5}
+
+
+class EqualizedLinear(nn.Module):
+    """y = act(x (g W)^T + m b), with g = lr_multiplier / sqrt(in_features) and m = lr_multiplier.
+
+    The weight starts as N(0, 1) / lr_multiplier and the bias at bias_init / lr_multiplier, so the multiplier changes
+    the speed of learning and not the start.
+
+    Args:
+        in_features, out_features: sizes of the last axis of x and y.
+        bias: whether to add b, [out_features].
+        activation: a name that `gan_fast.ops.bias_act` takes; its default gain applies.
+        lr_multiplier: speed of learning relative to other layers.
+        bias_init: what the bias starts as, after the multiplier.
+
+    Shapes: x [N, in_features] -> y [N, out_features], in the dtype of x.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        activation: str = "linear",
+        lr_multiplier: float = 1.0,
+        bias_init: float = 0.0,
+    ):
+        super().__init__()
+        self.activation = activation
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full([out_features], bias_init / lr_multiplier)) if bias else None
+        self.weight_gain = lr_multiplier / in_features**0.5
+        self.bias_gain = lr_multiplier
+
+    def forward(self, x: Tensor) -> Tensor:
+        w = (self.weight * self.weight_gain).to(x.dtype)
+        b = None if self.bias is None else (self.bias * self.bias_gain).to(x.dtype)
+        if self.activation == "linear":
+            return nn.functional.linear(x, w, b)
+        return bias_act(nn.functional.linear(x, w), b, act=self.activation)
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[1]}, {self.weight.shape[0]}, activation={self.activation!r}"
+
+
+class Conv2d(nn.Module):
+    """y = clamp(gain * act(resample(conv(x, W / sqrt(fan_in))) + b)), fan_in = in_channels * kernel_size^2.
+
+    Args:
+        in_channels, out_channels: C and O.
+        kernel_size: odd; the padding keeps the size.
+        bias: whether to add b, [O].
+        activation: a name that `gan_fast.ops.bias_act` takes; its default gain applies.
+        up, down: whole factors by which the output is larger or smaller.
+        resample_filter: taps of the FIR low-pass used when up or down is not 1.
+        conv_clamp: the output is kept within [-conv_clamp * gain, conv_clamp * gain]; None: no clamp.
+
+    Shapes: x [N, C, H, W] -> y [N, O, H * up / down, W * up / down], in the dtype of x. The weight is [O, C, k, k]; a
+    layer with up > 1 stores it as a transposed convolution does (rotated by 180 degrees), as published checkpoints do.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        bias: bool = True,
+        activation: str = "linear",
+        up: int = 1,
+        down: int = 1,
+        resample_filter: Sequence[float] = (1, 3, 3, 1),
+        conv_clamp: float | None = None,
+    ):
+        super().__init__()
+        if kernel_size % 2 != 1:
+            raise ValueError(f"kernel_size: got {kernel_size}, takes an odd number")
+        self.activation, self.up, self.down, self.conv_clamp = activation, up, down, conv_clamp
+        self.padding = kernel_size // 2
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.weight_gain = (in_channels * kernel_size**2) ** -0.5
+        self.register_buffer("resample_filter", setup_filter(resample_filter))
+
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        # A plain linear layer takes its gain with the weight and saves a pass over the output.
+        plain = self.activation == "linear" and self.bias is None and self.conv_clamp is None
+        w = self.weight * (self.weight_gain * gain if plain else self.weight_gain)
+        x = conv2d_resample(
+            x,
+            w.to(x.dtype),
+            self.resample_filter,
+            up=self.up,
+            down=self.down,
+            padding=self.padding,
+            flip_weight=self.up == 1,
+        )
+        if plain:
+            return x
+        act_gain = _ACT_GAIN.get(self.activation, 1.0) * gain
+        clamp = None if self.conv_clamp is None else self.conv_clamp * gain
+        return bias_act(x, self.bias, act=self.activation, gain=act_gain, clamp=clamp)
+
+    def extra_repr(self) -> str:
+        return _conv_repr(self.weight, f"up={self.up}, down={self.down}, activation={self.activation!r}")
+
+
+class ModulatedConv2d(nn.Module):
+    """A synthesis layer: y = clamp(gain * act(d * conv(W, s * x) + strength * noise + b)).
+
+    s = affine(w) scales the input channels of each sample, and d_o = 1 / sqrt(sum_ik (s_i W_oik)^2 + 1e-8) brings each
+    output channel back to unit variance (Karras et al. 2020, arXiv 1912.04958, equations 1 to 3). Per-sample weights
+    are never formed.
+
+    Args:
+        in_channels, out_channels: C and O.
+        w_dim: size of the intermediate latent w.
+        kernel_size: odd; the padding keeps the size.
+        resolution: output size that the noise has, one int or (height, width); None: a layer without noise.
+        up: whole factor by which the output is larger.
+        activation: a name that `gan_fast.ops.bias_act` takes; its default gain applies.
+        resample_filter: taps of the FIR low-pass used when up is not 1.
+        conv_clamp: the output is kept within [-conv_clamp * gain, conv_clamp * gain]; None: no clamp.
+
+    Shapes: x [N, C, H, W], w [N, w_dim] -> y [N, O, H * up, W * up], in the dtype of x. noise_mode is "random" (a new
+    plane for each sample), "const" (the buffer noise_const, the same for all) or "none".
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        kernel_size: int = 3,
+        *,
+        resolution: int | tuple[int, int] | None = None,
+        up: int = 1,
+        activation: str = "lrelu",
+        resample_filter: Sequence[float] = (1, 3, 3, 1),
+        conv_clamp: float | None = None,
+    ):
+        super().__init__()
+        if kernel_size % 2 != 1:
+            raise ValueError(f"kernel_size: got {kernel_size}, takes an odd number")
+        self.activation, self.up, self.conv_clamp = activation, up, conv_clamp
+        self.padding = kernel_size // 2
+        self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.register_buffer("resample_filter", setup_filter(resample_filter))
+        self.has_noise = resolution is not None
+        if self.has_noise:
+            size = (resolution, resolution) if isinstance(resolution, int) else tuple(resolution)
+            self.register_buffer("noise_const", torch.randn(size))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+
+    def forward(self, x: Tensor, w: Tensor, noise_mode: str = "random", gain: float = 1.0) -> Tensor:
+        weight, s = self.weight, self.affine(w)
+        if x.dtype == torch.float16:
+            # Demodulation cancels both scales: a weight's for each output channel, a style's for each sample. So they
+            # are chosen to keep the sums inside fp16's range, and no gradient flows through them.
+            largest = weight.detach().abs().amax([1, 2, 3], keepdim=True)
+            weight = weight / (largest * weight[0].numel() ** 0.5).clamp(min=1e-8)
+            s = s / s.detach().abs().amax(1, keepdim=True).clamp(min=1e-8)
+        return modulated_conv2d(
+            x,
+            weight,
+            s,
+            noise=self._noise(x, noise_mode),
+            up=self.up,
+            padding=self.padding,
+            f=self.resample_filter,
+            flip_weight=self.up == 1,
+            b=self.bias,
+            act=self.activation,
+            gain=_ACT_GAIN.get(self.activation, 1.0) * gain,
+            clamp=None if self.conv_clamp is None else self.conv_clamp * gain,
+        )
+
+    def _noise(self, x: Tensor, mode: str) -> Tensor | None:
+        if mode not in NOISE_MODES:
+            raise ValueError(f"noise_mode: got {mode!r}, takes {', '.join(NOISE_MODES)}")
+        if mode == "none" or not self.has_noise:
+            return None
+        if mode == "const":
+            plane = self.noise_const[None, None]
+        else:
+            plane = torch.randn(len(x), 1, *self.noise_const.shape, dtype=self.noise_const.dtype, device=x.device)
+        return plane * self.noise_strength
+
+    def extra_repr(self) -> str:
+        return _conv_repr(self.weight, f"up={self.up}, activation={self.activation!r}")
+
+
+class ToRGB(nn.Module):
+    """y = clamp(conv(W, s * x) + b) with s = affine(w) / sqrt(fan_in): modulated, not demodulated, no noise, linear.
+
+    Args:
+        in_channels, out_channels: C and the number of image channels O.
+        w_dim: size of the intermediate latent w.
+        kernel_size: odd; the padding keeps the size.
+        conv_clamp: the output is kept within [-conv_clamp, conv_clamp]; None: no clamp.
+
+    Shapes: x [N, C, H, W], w [N, w_dim] -> y [N, O, H, W], in the dtype of x.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, w_dim: int, kernel_size: int = 1, *, conv_clamp: float | None = None
+    ):
+        super().__init__()
+        self.conv_clamp, self.padding = conv_clamp, kernel_size // 2
+        self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.weight_gain = (in_channels * kernel_size**2) ** -0.5
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        s = self.affine(w) * self.weight_gain
+        return modulated_conv2d(
+            x, self.weight, s, padding=self.padding, demodulate=False, b=self.bias, clamp=self.conv_clamp
+        )
+
+    def extra_repr(self) -> str:
+        return _conv_repr(self.weight, "demodulate=False")
+
+
+class FromRGB(Conv2d):
+    """A 1x1 equalised convolution from image channels to features, with bias and leaky ReLU: see `Conv2d`.
+
+    Shapes: x [N, img_channels, H, W] -> y [N, out_channels, H, W], in the dtype of x.
+    """
+
+    def __init__(
+        self,
+        img_channels: int,
+        out_channels: int,
+        *,
+        resample_filter: Sequence[float] = (1, 3, 3, 1),
+        conv_clamp: float | None = None,
+    ):
+        super().__init__(
+            img_channels,
+            out_channels,
+            1,
+            activation="lrelu",
+            resample_filter=resample_filter,
+            conv_clamp=conv_clamp,
+        )
+
+
+class MinibatchStdDev(nn.Module):
+    """Appends num_channels channels that say how much the samples of a group differ: `gan_fast.ops.minibatch_stddev`.
+
+    Args:
+        group_size: samples in a group; None: the whole batch.
+        num_channels: how many statistics, each over its own share of the channels.
+
+    Shapes: x [N, C, H, W] -> y [N, C + num_channels, H, W], in the dtype of x.
+    """
+
+    def __init__(self, group_size: int | None = 4, num_channels: int = 1):
+        super().__init__()
+        self.group_size, self.num_channels = group_size, num_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return minibatch_stddev(x, self.group_size, self.num_channels)
+
+    def extra_repr(self) -> str:
+        return f"group_size={self.group_size}, num_channels={self.num_channels}"
+
+
+def _conv_repr(weight: Tensor, rest: str) -> str:
+    return f"{weight.shape[1]}, {weight.shape[0]}, kernel_size={weight.shape[2]}, {rest}"

@@ -1,0 +1,47 @@
+"""Checks of arguments that ops share: each error names the argument, what it got and what it takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from gan_fast.ops.backends import FLOATS
+
+
+def check_tensor(name: str, x: object, ndim: int | None = None) -> None:
+    """A floating-point tensor, of `ndim` dimensions if given."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: got {type(x).__name__}, takes a torch.Tensor")
+    if x.dtype not in FLOATS:
+        raise TypeError(f"{name}: got {x.dtype}, takes float32, float64, float16 or bfloat16")
+    if ndim is not None and x.ndim != ndim:
+        raise ValueError(f"{name}: got {x.ndim} dimensions {tuple(x.shape)}, takes {ndim}")
+
+
+def check_same_device(name: str, t: Tensor, x: Tensor) -> None:
+    if t.device != x.device:
+        raise ValueError(f"{name}: is on {t.device}, takes a tensor on x's device {x.device}")
+
+
+def real(name: str, value: object) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: got {value!r}, takes a number")
+    if not math.isfinite(value):
+        raise ValueError(f"{name}: got {value}, takes a finite number")
+    return float(value)
+
+
+def integers(name: str, value: object, lengths: Sequence[int], minimum: int | None = None) -> list[int]:
+    """An integer, or a sequence of them of one of the given lengths; returns a list."""
+    items = [value] if isinstance(value, int) else list(value) if isinstance(value, (list, tuple)) else None
+    allowed = " or ".join(str(n) for n in lengths if n > 1)
+    if items is None or not all(isinstance(i, int) and not isinstance(i, bool) for i in items):
+        raise TypeError(f"{name}: got {value!r}, takes an integer or {allowed} of them")
+    if len(items) not in lengths:
+        raise ValueError(f"{name}: got {value!r}, takes an integer or {allowed} of them")
+    if minimum is not None and min(items) < minimum:
+        raise ValueError(f"{name}: got {value!r}, takes integers from {minimum}")
+    return items

@@ -1,0 +1,111 @@
+"""A primitive: one op in the dispatcher, its shape rule, its derivative and its two routes.
+
+Eager tensors take a classic autograd.Function (the cheapest route there is); torch.compile, torch.export, fake tensors
+and dispatch modes take the same primitive as a registered op, torch.ops.gan_fast.<name>. Both share one
+`setup_context` and one `backward`, and `backward` is made of primitives again, so that it can be differentiated.
+The contract allocates the outputs by the shape rule, and a backend only fills them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from gan_fast.ops.backends import launcher
+
+_library = torch.library.Library("gan_fast", "DEF")
+
+# Tests set this, so that an element which a kernel leaves unwritten shows as NaN.
+poison_outputs = False
+
+
+def needs(ctx: Any, index: int) -> bool:
+    """Whether the running backward pass wants the gradient of the index-th tensor argument.
+
+    `ctx.needs_input_grad` says only that the input requires a gradient: under autograd.grad(y, [x]), as in a gradient
+    penalty, it is also true of weights that nobody asked for. The engine knows which nodes it is going to run.
+    Optional tensors that are absent do not count.
+    """
+    edges = ctx.next_functions
+    if index >= len(edges) or (node := edges[index][0]) is None:
+        return False
+    ask = getattr(torch._C, "_will_engine_execute_node", None)
+    if ask is None or torch._C._current_graph_task_id() == -1:
+        return True
+    return ask(node)
+
+
+class Primitive:
+    """An op that backends implement by filling the outputs which the contract allocates.
+
+    schema: "name(Tensor x, Tensor? b, int n) -> Tensor"; tensors come first. allocate(*args): the shape rule, returns
+    the empty output or outputs, from real tensors and fake ones alike. setup_context(ctx, inputs, output) and
+    backward(ctx, *grads): as in torch.autograd.Function; the last input is the backend's name, and backward returns a
+    gradient for each argument of the schema. A primitive without them is not differentiable: asking is an error.
+    """
+
+    def __init__(
+        self,
+        op: str,
+        schema: str,
+        allocate: Callable[..., Any],
+        setup_context: Callable[[Any, tuple, Any], None] | None = None,
+        backward: Callable[..., Any] | None = None,
+    ) -> None:
+        self.op = op
+        self.name = schema.split("(")[0]
+        self._allocate = allocate
+        head, tail = schema.rsplit(") ->", 1)
+        _library.define(f"{head}, str backend) ->{tail}")
+        for key in ("CPU", "CUDA"):
+            _library.impl(self.name, self._launch, key)
+        qualified = f"gan_fast::{self.name}"
+        torch.library.register_fake(qualified, lambda *args: allocate(*args[:-1]), lib=_library)
+        self.registered = getattr(torch.ops.gan_fast, self.name).default
+
+        def refuse(ctx: FunctionCtx, *grads: Tensor) -> None:
+            raise RuntimeError(
+                f"{self.name} has no gradient: {op} is differentiable twice on every backend; "
+                "for a higher order use backend='reference'"
+            )
+
+        setup = setup_context or (lambda ctx, inputs, output: None)
+        derive = refuse if backward is None else lambda ctx, *grads: (*backward(ctx, *grads), None)
+        torch.library.register_autograd(qualified, derive, setup_context=setup, lib=_library)
+
+        def forward(ctx: FunctionCtx, *args: Any) -> Any:
+            output = self._launch(*args)
+            ctx.set_materialize_grads(False)
+            setup(ctx, args, output)
+            return output
+
+        methods = {"forward": staticmethod(forward), "backward": staticmethod(derive)}
+        self._apply = type(self.name, (torch.autograd.Function,), methods).apply
+
+    def _launch(self, *args: Any) -> Any:
+        *inputs, backend = args
+        fill = launcher(self.op, self.name, backend)
+        if isinstance(fill, str):
+            raise RuntimeError(f"{self.name}: backend '{backend}' cannot run here: {fill}")
+        output = self._allocate(*inputs)
+        outputs: Sequence[Tensor] = (output,) if isinstance(output, Tensor) else output
+        if poison_outputs:
+            for y in outputs:
+                y.fill_(float("nan"))
+        if any(y.numel() for y in outputs):
+            fill(*inputs, *outputs)
+        return output
+
+    def __call__(self, *args: Any) -> Any:
+        if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
+            return self.registered(*args)
+        plain = (Tensor, torch.nn.Parameter)
+        if any(isinstance(a, Tensor) and type(a) not in plain for a in args):
+            return self.registered(*args)
+        if not torch.is_grad_enabled() or not any(isinstance(a, Tensor) and a.requires_grad for a in args):
+            return self._launch(*args)
+        return self._apply(*args)

@@ -1,0 +1,124 @@
+"""Builds the native modules: gan_fast._cpu (C++), and gan_fast._cuda (CUDA C++) where nvcc is found.
+
+Neither needs torch: they receive addresses. Environment variables:
+  GAN_FAST_CUDA=1  an error if CUDA cannot be built; =0 leaves CUDA out; unset: built if nvcc is found.
+  GAN_FAST_CPU=0   leaves the C++ CPU module out (with GAN_FAST_CUDA=0 the install is pure Python).
+  GAN_FAST_CUDA_ARCHS="80 90 100 120"  compute capabilities to build for; the last one is kept as PTX too.
+  CUDA_HOME, CXX, MAX_JOBS  as usual.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+CSRC = ROOT / "csrc"
+# lowest first: where the linker merges a template that several objects hold, the copy that every processor runs wins
+CPU_ISAS = {
+    "plain": [],
+    "avx2": ["-march=x86-64-v3", "-DGAN_FAST_ISA=1"],
+    "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512", "-DGAN_FAST_ISA=2"],
+}
+CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", f"-I{CSRC}"]
+# no -ffast-math: NaN and infinity are values here
+CPU_FLAGS = [*CXX_FLAGS, "-fopenmp", "-fno-math-errno", "-fno-trapping-math"]
+NVCC_FLAGS = ["-std=c++17", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden", "--expt-relaxed-constexpr", f"-I{CSRC}"]
+
+
+def switch(name: str) -> bool | None:
+    value = os.environ.get(name)
+    if value not in (None, "", "0", "1"):
+        sys.exit(f"{name}: got {value!r}, takes 0 or 1")
+    return None if not value else value == "1"
+
+
+def find_cuda() -> Path | None:
+    """The folder of the CUDA toolkit."""
+    if home := os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH"):
+        return Path(home) if (Path(home) / "bin" / "nvcc").exists() else None
+    nvcc = shutil.which("nvcc")
+    return Path(os.path.realpath(nvcc)).parents[1] if nvcc else None
+
+
+def modules() -> list[Extension]:
+    found = []
+    if switch("GAN_FAST_CPU") is not False:
+        found.append(Extension("gan_fast._cpu", [str(p.relative_to(ROOT)) for p in sorted(CSRC.glob("cpu/*.cpp"))]))
+    wanted = switch("GAN_FAST_CUDA")
+    if wanted and find_cuda() is None:
+        sys.exit("GAN_FAST_CUDA=1 asks for the CUDA module, but nvcc was found neither on PATH nor in CUDA_HOME")
+    if wanted is not False and find_cuda() is not None:
+        found.append(Extension("gan_fast._cuda", [str(p.relative_to(ROOT)) for p in sorted(CSRC.glob("cuda/*.cu"))]))
+    return found
+
+
+class NinjaBuild(build_ext):
+    """Writes a build.ninja for all modules and runs it: parallel and incremental."""
+
+    def build_extensions(self) -> None:
+        import pybind11
+
+        folder = Path(self.build_temp).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        cxx = os.environ.get("CXX", "g++")
+        include = f"-I{sysconfig.get_path('include')} -I{pybind11.get_include()}"
+        lines = [
+            "rule cxx\n  command = $cxx $flags -MMD -MF $out.d -c $in -o $out\n  depfile = $out.d\n  deps = gcc",
+            "rule nvcc\n  command = $nvcc $flags -MD -MF $out.d -c $in -o $out\n  depfile = $out.d\n  deps = gcc",
+            "rule link\n  command = $cxx -shared $in -o $out $flags",
+            f"cxx = {cxx}",
+        ]
+        if cuda := find_cuda():
+            lines.append(f"nvcc = {cuda}/bin/nvcc")
+        for extension in self.extensions:
+            module = extension.name.rsplit(".", 1)[1]
+            target = Path(self.get_ext_fullpath(extension.name)).resolve()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            compile_ = self.cpu_objects if module == "_cpu" else self.cuda_objects
+            objects, link_flags = compile_(extension, folder, lines)
+            binding = folder / f"{module}.python.o"
+            flags = " ".join([*CXX_FLAGS, include, f"-DGAN_FAST_MODULE={module}"])
+            lines.append(f"build {binding}: cxx {CSRC / 'python.cpp'}\n  flags = {flags}")
+            lines.append(f"build {target}: link {binding} {' '.join(objects)}\n  flags = {' '.join(link_flags)}")
+        (folder / "build.ninja").write_text("\n".join(lines) + "\n")
+        jobs = ["-j", os.environ["MAX_JOBS"]] if "MAX_JOBS" in os.environ else []
+        subprocess.run(["ninja", "-C", str(folder), *jobs], check=True)
+
+    def cpu_objects(self, extension: Extension, folder: Path, lines: list[str]) -> tuple[list[str], list[str]]:
+        isas = CPU_ISAS if platform.machine() in ("x86_64", "AMD64") else {"plain": []}
+        objects = []
+        for isa, isa_flags in isas.items():
+            for source in extension.sources:
+                out = str(folder / f"{Path(source).stem}.{isa}.o")
+                lines.append(f"build {out}: cxx {ROOT / source}\n  flags = {' '.join(CPU_FLAGS + isa_flags)}")
+                objects.append(out)
+        return objects, ["-fopenmp"]
+
+    def cuda_objects(self, extension: Extension, folder: Path, lines: list[str]) -> tuple[list[str], list[str]]:
+        archs = os.environ.get("GAN_FAST_CUDA_ARCHS", "80 90 100 120").split()
+        targets = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in archs]
+        targets.append(f"-gencode=arch=compute_{archs[-1]},code=compute_{archs[-1]}")
+        objects = []
+        for source in extension.sources:
+            out = str(folder / f"{Path(source).stem}.cuda.o")
+            flags = " ".join([*NVCC_FLAGS, "--threads=2", *targets])
+            lines.append(f"build {out}: nvcc {ROOT / source}\n  flags = {flags}")
+            objects.append(out)
+        # the runtime is linked statically: the module imports without a driver
+        return objects, [f"-L{find_cuda()}/lib64", "-lcudart_static", "-lpthread", "-ldl", "-lrt"]
+
+
+setup(
+    packages=[*find_packages(include=["gan_fast", "gan_fast.*"]), "gan_fast.kernels"],
+    package_dir={"gan_fast.kernels": "kernels"},
+    package_data={"gan_fast": ["**/*.safetensors", "py.typed"]},
+    ext_modules=modules(),
+    cmdclass={"build_ext": NinjaBuild},
+)

@@ -168,7 +168,7 @@ def refusal(op: str, backend: str, device: str, dtype: torch.dtype) -> str | Non
     return None
 
 
-_DEFAULT = os.environ.get("GAN_FAST_BACKEND", "auto")
+_DEFAULT = os.environ.get("GAN_FAST_BACKEND") or "auto"
 _requested: ContextVar[str] = ContextVar("gan_fast_backend", default=_DEFAULT)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -142,6 +143,13 @@ _bias_act_grad2 = Primitive(
 )
 
 
+@torch.compiler.assume_constant_result
+@functools.cache
+def _rounded(value: float, dtype: torch.dtype) -> float:
+    """The clamp as x's dtype has it: clamped elements of y must compare equal to it."""
+    return torch.tensor(value, dtype=dtype).item()
+
+
 def bias_act(
     x: Tensor,
     b: Tensor | None = None,
@@ -193,6 +201,8 @@ def bias_act(
         clamp = NO_CLAMP
     elif (clamp := arguments.real("clamp", clamp)) < 0:
         raise ValueError(f"clamp: got {clamp}, takes None or a number from 0")
+    elif x.dtype in (torch.float16, torch.bfloat16):
+        clamp = _rounded(clamp, x.dtype)
     backend = resolve("bias_act", x, backend)
     if backend == "reference":
         return _reference(x, b, dim, act, alpha, gain, clamp)

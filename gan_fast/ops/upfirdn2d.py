@@ -123,8 +123,8 @@ def upfirdn2d(
     (x, y) or (x0, x1, y0, y1). flip_filter: correlation instead of convolution: f[a, b] meets v[i down_y + a, ...].
 
     Returns y: [N, C, (H up_y + y0 + y1 - fh) // down_y + 1, (W up_x + x0 + x1 - fw) // down_x + 1], of x's dtype and
-    memory format. Half precision is summed in float32. Linear in x, and its adjoint is the same op: differentiable in x any
-    number of times on every backend. Only backend="reference" gives gradients of f.
+    memory format. Half precision is summed in float32. Linear in x, and its adjoint is the same op: differentiable in x
+    any number of times on every backend. Only backend="reference" gives gradients of f.
 
     Raises TypeError or ValueError that names the argument; RuntimeError if a named backend cannot run.
 

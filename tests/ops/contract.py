@@ -1,0 +1,27 @@
+"""Which backends the contract is held against: those whose source file bears the op's name."""
+
+from pathlib import Path
+
+import torch
+
+from gan_fast.ops.backends import BACKENDS
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = {"cpu": "csrc/cpu/{}.cpp", "triton": "kernels/{}.py", "cuda": "csrc/cuda/{}.cu"}
+PARTS = {"modulated_conv2d": ("bias_act", "upfirdn2d")}
+CUDA = torch.cuda.is_available()
+
+
+def backends_of(op: str) -> list[str]:
+    """CUDA kernels need a GPU here; without one tests/csrc/test_cuda_on_cpu.py executes them on the CPU."""
+    parts = PARTS.get(op, (op,))
+    found = [b for b, path in SOURCES.items() if all((ROOT / path.format(part)).exists() for part in parts)]
+    return [b for b in found if b != "cuda" or CUDA]
+
+
+def device_of(backend: str) -> torch.device:
+    return torch.device("cuda" if CUDA and backend != "cpu" else "cpu")
+
+
+def dtypes_of(backend: str) -> tuple[torch.dtype, ...]:
+    return BACKENDS[backend].dtypes()

@@ -1,0 +1,67 @@
+"""A bad argument is refused by name, with what came and what is allowed, and nothing is touched."""
+
+import pytest
+import torch
+
+from gan_fast import ops
+
+X = torch.randn(2, 3, 8, 8)
+W = torch.randn(4, 3, 3, 3)
+S = torch.randn(2, 3)
+F = torch.ones(4, 4)
+
+BAD = [
+    (ops.bias_act, {"x": 3}, "x: got int, takes a torch.Tensor"),
+    (ops.bias_act, {"x": X.long()}, "x: got torch.int64, takes float32, float64, float16 or bfloat16"),
+    (ops.bias_act, {"x": X, "act": "mish"}, "act: got 'mish', takes linear, relu, lrelu"),
+    (ops.bias_act, {"x": X, "dim": 4}, "dim: got 4, takes -4 to 3"),
+    (ops.bias_act, {"x": X, "b": torch.ones(4)}, "b: got 4 elements, takes 3"),
+    (ops.bias_act, {"x": X, "b": torch.ones(3, 1)}, "b: got 2 dimensions"),
+    (ops.bias_act, {"x": X, "b": [0, 0, 0]}, "b: got list, takes a torch.Tensor"),
+    (ops.bias_act, {"x": X, "clamp": -1}, "clamp: got -1"),
+    (ops.bias_act, {"x": X, "clamp": float("nan")}, "clamp: got nan, takes a finite number"),
+    (ops.bias_act, {"x": X, "gain": "2"}, "gain: got '2', takes a number"),
+    (ops.bias_act, {"x": X, "alpha": 0.1, "act": "tanh"}, "alpha: got 0.1, but act='tanh' takes none"),
+    (ops.upfirdn2d, {"x": X[0], "f": F}, "x: got 3 dimensions"),
+    (ops.upfirdn2d, {"x": X, "f": torch.ones(2, 2, 2)}, r"f: got shape \(2, 2, 2\)"),
+    (ops.upfirdn2d, {"x": X, "f": torch.ones(0)}, r"f: got shape \(0,\)"),
+    (ops.upfirdn2d, {"x": X, "f": F.int()}, "f: got torch.int32"),
+    (ops.upfirdn2d, {"x": X, "f": F, "up": 0}, "up: got 0, takes integers from 1"),
+    (ops.upfirdn2d, {"x": X, "f": F, "up": 2.0}, "up: got 2.0, takes an integer or 2 of them"),
+    (ops.upfirdn2d, {"x": X, "f": F, "down": [1, 2, 3]}, r"down: got \[1, 2, 3\]"),
+    (ops.upfirdn2d, {"x": X, "f": F, "padding": [1, 2, 3]}, r"padding: got \[1, 2, 3\].*2 or 4 of them"),
+    (ops.upfirdn2d, {"x": X, "f": F, "padding": -3}, "padding: x of shape .* is smaller than f"),
+    (ops.upfirdn2d, {"x": X, "f": F, "gain": float("inf")}, "gain: got inf"),
+    (ops.setup_filter, {"f": torch.ones(2, 2, 2)}, "f: got shape"),
+    (ops.setup_filter, {"f": [1, -1]}, "f: its elements sum to 0"),
+    (ops.setup_filter, {"f": [[1, 1], [1, 1]], "separable": True}, "separable: got True"),
+    (ops.conv2d_resample, {"x": X, "w": W.double()}, "w: got torch.float64, takes x's torch.float32"),
+    (ops.conv2d_resample, {"x": X, "w": W[:, :2]}, r"w: got \(4, 2, 3, 3\), takes \[O, 3, kh, kw\]"),
+    (ops.conv2d_resample, {"x": X, "w": W, "groups": 2}, "groups: got 2, takes a divisor of 3 and 4"),
+    (ops.conv2d_resample, {"x": X, "w": W, "up": 1.5}, "up: got 1.5, takes an integer from 1"),
+    (ops.modulated_conv2d, {"x": X, "w": W, "s": S[:1]}, r"s: got \(1, 3\), takes \(2, 3\)"),
+    (ops.modulated_conv2d, {"x": X, "w": W[:, :2], "s": S}, r"w: got \(4, 2, 3, 3\)"),
+    (ops.modulated_conv2d, {"x": X, "w": W, "s": S, "noise": torch.ones(5, 5)}, r"noise: got \(5, 5\)"),
+    (ops.modulated_conv2d, {"x": X, "w": W, "s": S, "b": torch.ones(3)}, "b: got 3 elements, takes 4"),
+    (ops.minibatch_stddev, {"x": X, "group_size": 0}, "group_size: got 0"),
+    (ops.minibatch_stddev, {"x": X, "num_channels": 2}, "num_channels: got 2, takes a divisor of x's 3"),
+    (ops.minibatch_stddev, {"x": X[:0]}, "x: got shape"),
+    (ops.r1_penalty, {"x": X, "logits": X.sum([1, 2, 3])}, "x: does not require a gradient"),
+]
+
+
+@pytest.mark.parametrize(("op", "arguments", "message"), BAD, ids=[f"{o.__name__}-{m[:24]}" for o, _, m in BAD])
+def test_refused_by_name(op, arguments: dict, message: str) -> None:
+    before = {k: v.clone() for k, v in arguments.items() if isinstance(v, torch.Tensor)}
+    with pytest.raises((TypeError, ValueError), match=message):
+        op(**arguments)
+    for name, value in before.items():
+        assert torch.equal(arguments[name], value)
+
+
+def test_r1_penalty_of_unrelated_logits() -> None:
+    x = X.clone().requires_grad_()
+    with pytest.raises(ValueError, match="logits: do not depend on x"):
+        ops.r1_penalty(x, torch.ones(2, requires_grad=True))
+    with pytest.raises(ValueError, match="logits: got 3 samples, takes 2"):
+        ops.r1_penalty(x, x.sum() * torch.ones(3))

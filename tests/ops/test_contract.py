@@ -1,0 +1,263 @@
+"""Every op on every backend against the contract: values, gradients of both orders, routes, memory, determinism."""
+
+import pytest
+import torch
+from contract import backends_of, device_of, dtypes_of
+from torch.library import opcheck
+
+from gan_fast import ops, testing
+from gan_fast.ops import bias_act as bias_act_module
+from gan_fast.ops import primitive
+from gan_fast.ops.upfirdn2d import _upfirdn2d
+
+PAIRS = [(op, backend) for op in testing.OPS for backend in backends_of(op)]
+CALLS = [pytest.param(s, b, id=f"{s}-{b}") for op, b in PAIRS for s in testing.samples(op)]
+FEW = [c for c in CALLS if c.values[0].name in ("lrelu-bias-clamp", "swish-bias", "up2-channels_last", "3x5", "up2")]
+
+
+@pytest.mark.parametrize(("sample", "backend"), CALLS)
+def test_matches_reference(sample: testing.Sample, backend: str) -> None:
+    for dtype in dtypes_of(backend):
+        testing.assert_matches_reference(sample, backend, dtype, device_of(backend))
+
+
+@pytest.mark.parametrize(("sample", "backend"), CALLS)
+def test_registered_route_matches_reference(sample: testing.Sample, backend: str) -> None:
+    testing.assert_matches_reference(sample, backend, torch.float64, device_of(backend), route="registered")
+
+
+@pytest.mark.parametrize(("sample", "backend"), FEW)
+def test_gradcheck(sample: testing.Sample, backend: str) -> None:
+    inputs = sample.inputs(torch.float64, device_of(backend))
+    names = sample.differentiable
+
+    def call(*tensors: torch.Tensor) -> torch.Tensor:
+        given = inputs | dict(zip(names, tensors, strict=True))
+        return getattr(ops, sample.op)(**given, **sample.settings, backend=backend)
+
+    tensors = tuple(inputs[n] for n in names)
+    fast = backend == "triton" or sample.op == "modulated_conv2d"
+    assert torch.autograd.gradcheck(call, tensors, fast_mode=fast)
+    assert torch.autograd.gradgradcheck(call, tensors, fast_mode=fast)
+
+
+@pytest.mark.parametrize(("sample", "backend"), CALLS)
+def test_equal_bits_on_two_runs(sample: testing.Sample, backend: str) -> None:
+    first = testing.evaluate(sample, backend, torch.float32, device_of(backend))
+    again = testing.evaluate(sample, backend, torch.float32, device_of(backend))
+    for name, value in first.items():
+        assert torch.equal(value, again[name]), name
+
+
+@pytest.mark.parametrize(("op", "backend"), PAIRS)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_memory_format_is_kept(op: str, backend: str, memory_format: torch.memory_format) -> None:
+    x = torch.randn(2, 6, 8, 8, device=device_of(backend)).contiguous(memory_format=memory_format)
+    arguments = {
+        "bias_act": {},
+        "upfirdn2d": {"f": ops.setup_filter([1, 3, 3, 1], device=x.device), "up": 2, "padding": 1},
+        "modulated_conv2d": {"w": torch.randn(4, 6, 3, 3, device=x.device), "s": torch.randn(2, 6, device=x.device)},
+    }[op]
+    y = getattr(ops, op)(x, **arguments, backend=backend)
+    assert y.is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize("backend", backends_of("upfirdn2d"))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_filter_of_another_dtype(backend: str, dtype: torch.dtype) -> None:
+    """StyleGAN code keeps float32 filters beside activations of any dtype; kernels read them unrounded."""
+    x = torch.randn(2, 3, 6, 6, device=device_of(backend)).to(dtype)
+    f = torch.tensor([0.1, 0.3, 0.7, 0.2], device=x.device)
+    y = ops.upfirdn2d(x, f, padding=2, backend=backend)
+    true = ops.upfirdn2d(x.double(), f.double(), padding=2, backend="reference")
+    assert (y.double() - true).abs().max() <= torch.finfo(dtype).eps * max(true.abs().max(), 1)
+
+
+# ------------------------------------------------------------------------------------------------ conventions
+
+
+@pytest.mark.parametrize("backend", ["reference", *backends_of("bias_act")])
+@pytest.mark.parametrize("act", bias_act_module.ACTIVATIONS)
+def test_nan_and_infinity(backend: str, act: str) -> None:
+    """NaN stays NaN, with and without a clamp; infinities go where PyTorch's activation sends them."""
+    device = device_of(backend)
+    x = torch.tensor([[float("nan"), float("inf"), 1.0, float("nan"), 2.0]], device=device)
+    for clamp in (None, 0.5):
+        y = ops.bias_act(x, act=act, clamp=clamp, backend=backend)
+        assert y.isnan().tolist() == [[True, False, False, True, False]]
+        assert y[0, 1] == (clamp or ops.bias_act(x, act=act, backend="reference")[0, 1])
+
+
+@pytest.mark.parametrize("backend", ["reference", *backends_of("bias_act")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_derivatives_at_the_kinks(backend: str, dtype: torch.dtype) -> None:
+    """At 0 the left derivative counts; where |y| reaches the clamp no gradient flows."""
+    x = torch.tensor([[0.0, 0.7, -0.7, 0.5, 9.0]], dtype=dtype, device=device_of(backend), requires_grad=True)
+    y = ops.bias_act(x, act="lrelu", alpha=0.25, gain=1, clamp=0.7, backend=backend)
+    (dx,) = torch.autograd.grad(y.sum(), [x])
+    assert dx.tolist() == [[0.25, 0.0, 0.25, 1.0, 0.0]]
+    (dx,) = torch.autograd.grad(ops.bias_act(x, act="relu", gain=1, backend=backend).sum(), [x])
+    assert dx.tolist() == [[0.0, 1.0, 0.0, 1.0, 1.0]]
+
+
+# -------------------------------------------------------------------------------------------- contract mechanics
+
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """Records (primitive, arguments) of every launch."""
+    seen: list[tuple] = []
+    find = primitive.launcher
+
+    def recording(op: str, name: str, backend: str):
+        fill = find(op, name, backend)
+
+        def launch(*args):
+            seen.append((name, args))
+            return fill(*args)
+
+        return launch
+
+    monkeypatch.setattr(primitive, "launcher", recording)
+    return seen
+
+
+@pytest.mark.parametrize("route", testing.ROUTES)
+@pytest.mark.parametrize("act", ["lrelu", "swish"])
+def test_gradients_nobody_asked_for_are_not_computed(launches: list, route: str, act: str) -> None:
+    x = torch.randn(2, 3, 4, 4, requires_grad=True)
+    b = torch.randn(3, requires_grad=True)
+    mode = testing._NoOpMode() if route == "registered" else torch.enable_grad()
+    with mode:
+        y = ops.bias_act(x, b, act=act, backend="cpu")
+        (dx,) = torch.autograd.grad(y.square().sum(), [x], create_graph=True)
+        (penalty_pass,) = [args for name, args in launches if name == "bias_act_grad"]
+        assert penalty_pass[-3] is False, "the bias gradient was computed inside the penalty's pass"
+        launches.clear()
+        dx.square().sum().backward()
+    assert b.grad is not None
+    names = [name for name, _ in launches]
+    assert names.count("bias_act_grad2") == (act == "swish"), "an activation without curvature has no second term"
+
+    launches.clear()
+    with mode if route == "registered" else torch.enable_grad():
+        frozen = ops.bias_act(x.detach(), b.detach().requires_grad_(), act=act, backend="cpu")
+        frozen.sum().backward()
+    assert [name for name, _ in launches] == ["bias_act", "bias_act_grad"]
+
+
+def test_no_gradient_no_graph(launches: list) -> None:
+    y = ops.bias_act(torch.randn(2, 3), torch.randn(3), act="lrelu", backend="cpu")
+    assert y.grad_fn is None
+    with torch.no_grad():
+        assert ops.bias_act(torch.randn(2, 3, requires_grad=True), act="lrelu", backend="cpu").grad_fn is None
+
+
+@pytest.mark.parametrize("act", ["lrelu", "swish"])
+def test_piecewise_linear_activations_do_not_keep_their_input(act: str) -> None:
+    saved = []
+    x = torch.randn(2, 3, 4, 4, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.data_ptr()) or t, lambda t: t):
+        y = ops.bias_act(x, act=act, backend="cpu")
+    assert saved == [y.data_ptr() if act == "lrelu" else x.data_ptr()]
+
+
+@pytest.mark.parametrize("route", testing.ROUTES)
+def test_third_order_is_an_error_and_works_with_the_reference(route: str) -> None:
+    def third(backend: str) -> torch.Tensor:
+        g = x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+        g = ops.bias_act(x, act="softplus", backend=backend)
+        for _ in range(3):
+            (g,) = torch.autograd.grad(g.sum(), [x], create_graph=True)
+        return g
+
+    with testing._NoOpMode() if route == "registered" else torch.enable_grad():
+        assert third("reference").abs().sum() > 0
+        with pytest.raises(RuntimeError, match=r"bias_act_grad2 has no gradient.*backend='reference'"):
+            third("cpu").sum().backward()
+
+
+def test_upfirdn2d_has_every_order() -> None:
+    x = torch.randn(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+    f = ops.setup_filter([1, 3, 3, 1])
+    for backend in backends_of("upfirdn2d"):
+        g = ops.upsample2d(x, f, backend=backend).square().sum() ** 2
+        for _ in range(4):
+            (g,) = torch.autograd.grad(g.sum(), [x], create_graph=True)
+        true = ops.upsample2d(x, f, backend="reference").square().sum() ** 2
+        for _ in range(4):
+            (true,) = torch.autograd.grad(true.sum(), [x], create_graph=True)
+        torch.testing.assert_close(g, true)
+
+
+@pytest.mark.parametrize("backend", backends_of("bias_act"))
+@pytest.mark.parametrize("act", ["linear", "lrelu", "swish"])
+def test_opcheck_bias_act(backend: str, act: str) -> None:
+    x = torch.randn(2, 3, 4, 4, device=device_of(backend))
+    b = torch.randn(3, device=x.device)
+    settings = (1, act, 0.2, 1.3, 0.9)
+    calls = [
+        (bias_act_module._bias_act, (x.clone().requires_grad_(), b.clone().requires_grad_(), *settings, backend)),
+        (bias_act_module._bias_act, (x.clone().requires_grad_(), None, *settings, backend)),
+        (bias_act_module._bias_act_grad, (x, x.clone(), None, *settings, act != "swish", True, backend)),
+        (bias_act_module._bias_act_grad2, (x, x.clone(), x.clone(), b, *settings, True, backend)),
+    ]
+    for op, args in calls:
+        assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", backends_of("upfirdn2d"))
+def test_opcheck_upfirdn2d(backend: str) -> None:
+    x = torch.randn(2, 3, 5, 6, device=device_of(backend), requires_grad=True)
+    f = ops.setup_filter([1, 3, 3, 1], device=x.device)
+    args = (x, f, [2, 1], [1, 2], [2, 1, 1, 1], False, 2.0, backend)
+    assert set(opcheck(_upfirdn2d.registered, args).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", backends_of("upfirdn2d"))
+def test_compiles_without_graph_breaks(backend: str) -> None:
+    device = device_of(backend)
+    f = ops.setup_filter([1, 3, 3, 1], device=device)
+
+    def layer(x: torch.Tensor, w: torch.Tensor, s: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return ops.modulated_conv2d(x, w, s, b=b, act="lrelu", clamp=2, up=2, padding=1, f=f, backend=backend)
+
+    shapes = ((2, 3, 6, 6), (4, 3, 3, 3), (2, 3), (4,))
+    tensors = [torch.randn(s, device=device, requires_grad=True) for s in shapes]
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for mine, true in zip(
+        torch.autograd.grad(compiled(*tensors).square().sum(), tensors),
+        torch.autograd.grad(layer(*tensors).square().sum(), tensors),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, true)
+
+
+def test_shape_rule_serves_fake_tensors() -> None:
+    with torch._subclasses.FakeTensorMode():
+        x = torch.empty(2, 3, 8, 9)
+        f = torch.empty(4, 4)
+        assert ops.upfirdn2d(x, f, up=2, padding=3, backend="cpu").shape == (2, 3, 19, 21)
+        assert ops.bias_act(x, act="lrelu", backend="cpu").shape == x.shape
+
+
+def test_functorch_takes_the_reference_and_says_so() -> None:
+    x = torch.randn(2, 3, dtype=torch.float64)
+
+    def loss(x: torch.Tensor, backend: str | None) -> torch.Tensor:
+        return ops.bias_act(x, act="swish", backend=backend).sum()
+
+    leaf = x.clone().requires_grad_()
+    (true,) = torch.autograd.grad(loss(leaf, "cpu"), [leaf])
+    torch.testing.assert_close(torch.func.grad(loss)(x, None), true)
+    with pytest.raises(RuntimeError, match=r"torch\.func.*backend='reference'"):
+        torch.func.grad(loss)(x, "cpu")
+
+
+def test_gradient_of_a_filter_needs_the_reference() -> None:
+    x = torch.randn(1, 1, 4, 4)
+    f = torch.randn(3, 3, requires_grad=True)
+    ops.upfirdn2d(x, f).sum().backward()
+    assert f.grad is not None
+    with pytest.raises(RuntimeError, match="no gradient of f"):
+        ops.upfirdn2d(x, f, backend="cpu")

@@ -22,6 +22,7 @@ from gan_fast.training.config import TrainConfig, make_config, network_fields, n
 from gan_fast.training.ema import averaged
 from gan_fast.training.phases import Phases, lazy_adam
 
+RUNS = Path("runs")
 GRID_COLUMNS = 10
 LOG_STEPS = 20
 
@@ -34,7 +35,10 @@ class Trainer:
 
     Args:
         config: the settings.
-        run: an existing folder for the log, checkpoints and grids.
+        run: folder for the log, checkpoints and grids, absent or empty; None: the next free runs/NNNNN-DATA.
+
+    Raises:
+        ValueError: `run` holds files already, or the data cannot be read.
 
     Attributes:
         step: steps done; kimg: thousands of real images shown.
@@ -42,8 +46,10 @@ class Trainer:
         metrics: digit metrics, where the data are the digits; otherwise None.
     """
 
-    def __init__(self, config: TrainConfig, run: Path, *, start: checkpoints.Checkpoint | None = None):
-        self.config, self.run_folder = config, Path(run)
+    def __init__(self, config: TrainConfig, run: Path | None = None, *, start: checkpoints.Checkpoint | None = None):
+        self.config = config
+        if run is not None and start is None and run.exists() and (not run.is_dir() or any(run.iterdir())):
+            raise ValueError(f"run: {run} exists and is not an empty folder; runs are never overwritten")
         self.device = _device(config.device)
         if self.device.type == "cpu":
             torch.set_num_threads(config.threads or min(2, os.cpu_count() or 1))
@@ -78,6 +84,9 @@ class Trainer:
             # Values near 1e-40 come up in Adam's moments and cost a hundred times a normal addition. NumPy, which the
             # data import, warns about the switch: hence at the end.
             torch.set_flush_denormal(True)
+        # Made last, so that bad settings leave no folder behind.
+        self.run_folder = new_run_folder(config.data) if run is None else run
+        self.run_folder.mkdir(parents=True, exist_ok=True)
 
     @classmethod
     def resume(cls, path: str | Path, **changes: object) -> Trainer:
@@ -229,14 +238,29 @@ class Trainer:
         sample.save_png(sample.grid(self.data.images[picks], columns), self.run_folder / "reals.png")
 
 
-def new_run_folder(data: str, root: str | Path = "runs") -> Path:
+def new_run_folder(data: str, root: Path = RUNS) -> Path:
     """Make and return root/<number>-<name of the data>, with the lowest number above all those there."""
-    root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
-    numbers = [int(p.name[:5]) for p in root.iterdir() if p.name[:5].isdigit() and p.name[5:6] == "-"]
+    numbers = [int(p.name[:5]) for p in _numbered(root)]
     folder = root / f"{max(numbers, default=-1) + 1:05d}-{Path(data).name}"
     folder.mkdir()
     return folder
+
+
+def latest_run(root: Path = RUNS) -> Path:
+    """The run under `root` with the highest number among those that hold a checkpoint.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for run in sorted(_numbered(root), reverse=True) if root.is_dir() else []:
+        if checkpoints.list_checkpoints(run):
+            return run
+    raise ValueError(f"latest: no run with a checkpoint in {root.resolve()}")
+
+
+def _numbered(root: Path) -> list[Path]:
+    return [p for p in root.iterdir() if p.is_dir() and p.name[:5].isdigit() and p.name[5:6] == "-"]
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from torch import Tensor
 def translate(x: Tensor, max_shift: float, generator: torch.Generator | None = None) -> Tensor:
     """Shift each image by whole pixels; the border value fills what comes in.
 
-    y[n, c, i, j] = x[n, c, clamp(i + a_n), clamp(j + b_n)], with a_n, b_n uniform in -m..m and m = round(max_shift * H),
-    or of W. As y = A x B^T with 0/1 matrices A and B, it is differentiable to every order and exact.
+    y[n, c, i, j] = x[n, c, clamp(i + a_n), clamp(j + b_n)], with a_n, b_n uniform in -m..m, m = round(max_shift * H)
+    (or W). As y = A x B^T with 0/1 matrices A and B, it is differentiable to every order and exact.
 
     Args:
         x: images [N, C, H, W], floating point.

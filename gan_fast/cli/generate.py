@@ -21,7 +21,9 @@ def generate(
         str | None, typer.Option(metavar="ROWSxCOLS", help="Shape of the grid; a row a class if absent.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="PNG file; RUN/generated.png if absent. Replaced if there.")] = None,
-    separate: Annotated[bool, typer.Option("--separate", help="Write one PNG an image, unscaled, into the folder OUT.")] = False,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="Write one PNG an image, unscaled, into the folder OUT.")
+    ] = False,
 ) -> None:
     """Draw images with a trained generator (its moving average) into a PNG.
 

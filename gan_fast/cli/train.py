@@ -33,7 +33,9 @@ def train(
     batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
     gamma: Annotated[float | None, typer.Option(help="Weight of the R1 penalty.")] = None,
     seed: Annotated[int | None, typer.Option(help="Fixes the run, with the other settings.")] = None,
-    outdir: Annotated[Path | None, typer.Option(help="Folder of the run; the next free runs/NNNNN-DATA if absent.")] = None,
+    outdir: Annotated[
+        Path | None, typer.Option(help="Folder of the run; the next free runs/NNNNN-DATA if absent.")
+    ] = None,
     resume: Annotated[str | None, typer.Option(help="Run folder, checkpoint file, or 'latest'.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings as TOML; the other options go over it.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
@@ -81,7 +83,9 @@ def train(
     console = Console(highlight=False)
     if resume is not None:
         if config is not None or outdir is not None:
-            raise ValueError("--resume: a resumed run keeps its settings and its folder; give no --config and no --outdir")
+            raise ValueError(
+                "--resume: a resumed run keeps its settings and its folder; give no --config and no --outdir"
+            )
         trainer = Trainer.resume(latest_run() if resume == "latest" else resume, **given)
         console.print(f"Resuming {trainer.run_folder} at {trainer.kimg:.1f} kimg", soft_wrap=True)
     else:
@@ -216,7 +220,9 @@ def _summarise(console: Any, trainer: Trainer) -> None:
         console.print("real halves: one half of the real digits measured against the other, as the generated ones are.")
     else:
         console.print("No metrics: there is no feature network for these data; judge by the grids and the losses.")
-    console.print(f"Grid: {trainer.grid_path()}   (real images: {run / 'reals.png'}; log: {run / 'log.jsonl'})", soft_wrap=True)
+    console.print(
+        f"Grid: {trainer.grid_path()}   (real images: {run / 'reals.png'}; log: {run / 'log.jsonl'})", soft_wrap=True
+    )
     names = trainer.data.class_names
     choice = f" --classes {names[min(3, len(names) - 1)]}" if trainer.network.c_dim else ""
     console.print(f"Next: gan-fast generate {run}{choice} --psi 0.7", soft_wrap=True)

@@ -124,7 +124,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (OSError, SafetensorError) as error:
         raise ValueError(f"cannot read the checkpoint {path}: {error}") from error
     if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} is no checkpoint of gan_fast: its format is {metadata.get('format')!r}, not {FORMAT!r}")
+        raise ValueError(
+            f"{path} is no checkpoint of gan_fast: its format is {metadata.get('format')!r}, not {FORMAT!r}"
+        )
     weights: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         network, _, key = name.partition(".")

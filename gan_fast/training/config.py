@@ -11,9 +11,44 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from gan_fast.models import stylegan2
 
-# What differs from the defaults below for the networks that are not the digits demo. ADA's settings, arXiv 2006.06676.
+_PAPER = {
+    "beta2": 0.99,
+    "r1_interval": 16,
+    "class_group": 1,
+    "translate": 0.0,
+    "checkpoint_kimg": 200,
+    "eval_kimg": 200,
+}
+_STYLEGAN2 = {**_PAPER, "kimg": 25000, "g_lr": 2e-3, "d_lr": 2e-3, "gamma": 10, "ema_kimg": 10, "ema_ramp": 1000}
+# What differs, for a preset, from the defaults below, which are the digits demo's. Published settings: StyleGAN2
+# (arXiv 1912.04958, configuration F, for a batch of 32) and ADA (arXiv 2006.06676, appendix, without its augmentation).
 RECIPES: dict[str, dict[str, Any]] = {
     "digits": {},
+    "cifar": {
+        **_PAPER,
+        "kimg": 100000,
+        "batch": 64,
+        "g_lr": 2.5e-3,
+        "d_lr": 2.5e-3,
+        "gamma": 0.01,
+        "ema_kimg": 500,
+        "ema_ramp": 0.05,
+        "style_mixing": 0.0,
+    },
+    "paper256": {
+        **_PAPER,
+        "kimg": 25000,
+        "batch": 64,
+        "g_lr": 2.5e-3,
+        "d_lr": 2.5e-3,
+        "gamma": 1,
+        "ema_kimg": 20,
+        "ema_ramp": 1000,
+        "style_mixing": 0.9,
+    },
+    "stylegan2-256": {**_STYLEGAN2, "style_mixing": 0.9},
+    "stylegan2-512": {**_STYLEGAN2, "style_mixing": 0.9},
+    "stylegan2-1024": {**_STYLEGAN2, "style_mixing": 0.9},
 }
 
 

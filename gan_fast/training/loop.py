@@ -30,8 +30,8 @@ LOG_STEPS = 20
 class Trainer:
     """A training run: its networks, data and state.
 
-    `Trainer(config, run)` starts at step 0; `Trainer.resume(path)` continues from a checkpoint, to the same weights, bit
-    for bit, as if the run had never stopped (same machine, same number of threads).
+    `Trainer(config, run)` starts at step 0; `Trainer.resume(path)` continues from a checkpoint, to the same weights,
+    bit for bit, as if the run had never stopped (same machine, same number of threads).
 
     Args:
         config: the settings.
@@ -101,7 +101,9 @@ class Trainer:
         """
         fixed = changes.keys() - {"kimg", "device", "threads"}
         if fixed:
-            raise ValueError(f"{', '.join(sorted(fixed))}: a resumed run keeps its settings; only kimg, device, threads may change")
+            raise ValueError(
+                f"{', '.join(sorted(fixed))}: a resumed run keeps its settings; only kimg, device, threads may change"
+            )
         file = checkpoints.find_checkpoint(path)
         start = checkpoints.load_checkpoint(file)
         optimizers = checkpoints.load_optimizers(file, start.step)
@@ -230,12 +232,11 @@ class Trainer:
         self._record(report, kind="evaluation", **values)
 
     def _save_reals(self) -> None:
+        # The grid has a row for each class: a member a column, the first again where a class has too few.
         labels, columns = _grid_labels(self.data.num_classes)
-        rank = self.data.class_rank()
-        picks = [
-            i for k in labels.unique().tolist() for i in torch.nonzero((self.data.labels == k) & (rank < columns))[:, 0]
-        ]
-        sample.save_png(sample.grid(self.data.images[picks], columns), self.run_folder / "reals.png")
+        members = [torch.nonzero(self.data.labels == k)[:, 0] for k in range(max(self.data.num_classes, 1))]
+        picks = [members[k][i % len(members[k])] for i, k in enumerate(labels.tolist())]
+        sample.save_png(sample.grid(self.data.images[torch.stack(picks)], columns), self.run_folder / "reals.png")
 
 
 def new_run_folder(data: str, root: Path = RUNS) -> Path:
@@ -310,5 +311,3 @@ def _device(name: str) -> torch.device:
         accelerator = torch.accelerator.current_accelerator()
         return torch.device("cuda" if accelerator is not None and accelerator.type == "cuda" else "cpu")
     return torch.device(name)
-
-

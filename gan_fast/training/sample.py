@@ -65,7 +65,9 @@ def grid(images: Tensor, columns: int, min_side: int = 48) -> Image.Image:
     rows = -(-n // columns)
     canvas = torch.zeros(rows * columns, channels, h, w, dtype=torch.uint8)
     canvas[:n] = images
-    canvas = canvas.reshape(rows, columns, channels, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, channels)
+    canvas = (
+        canvas.reshape(rows, columns, channels, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, channels)
+    )
     image = Image.fromarray((canvas[..., 0] if channels == 1 else canvas).numpy())
     factor = max(1, -(-min_side // h))
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)

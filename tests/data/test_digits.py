@@ -24,7 +24,7 @@ def test_small_digits_are_the_scans_themselves():
 def test_enlarged_digits_keep_their_content():
     small, large = digits(8).images.float(), digits(32).images.float()
     back = torch.nn.functional.avg_pool2d(large, 4)
-    assert (back - small).abs().mean() < 10
+    assert torch.corrcoef(torch.stack([back.flatten(), small.flatten()]))[0, 1] > 0.95
 
 
 def test_split_is_stratified_and_disjoint():
@@ -49,11 +49,14 @@ def test_bytes_survive_the_way_to_floats_and_back():
     assert torch.equal(to_uint8(to_float(values)), values)
 
 
-@pytest.mark.parametrize(("source", "resolution", "channels", "named"), [
-    ("digits", 17, 1, "resolution"),
-    ("digits", 16, 3, "channels"),
-    ("no/such/folder", 16, 1, "no/such/folder"),
-])
+@pytest.mark.parametrize(
+    ("source", "resolution", "channels", "named"),
+    [
+        ("digits", 17, 1, "resolution"),
+        ("digits", 16, 3, "channels"),
+        ("no/such/folder", 16, 1, "no/such/folder"),
+    ],
+)
 def test_bad_sources_are_named(source, resolution, channels, named):
     with pytest.raises(ValueError, match=named):
         open_data(source, resolution, channels)

@@ -60,7 +60,7 @@ def test_folders_that_hold_no_set_are_named(tmp_path):
         folder(tmp_path, 8)
     write(tmp_path / "a" / "1.png")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="class folder .*empty"):
+    with pytest.raises(ValueError, match=r"class folder .*empty"):
         folder(tmp_path, 8)
     (tmp_path / "empty").rmdir()
     write(tmp_path / "loose.png")

@@ -58,5 +58,5 @@ def test_keys_of_generators_are_independent():
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="labels"):
         BatchSampler(torch.empty(0, dtype=torch.int64), 8, seed=0)
-    with pytest.raises(ValueError, match="group_size.*12.*got 5"):
+    with pytest.raises(ValueError, match=r"group_size.*12.*got 5"):
         BatchSampler(LABELS, 12, seed=0, group_size=5)

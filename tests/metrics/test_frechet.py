@@ -61,11 +61,14 @@ def test_flat_sets_have_a_distance_too():
     assert frechet_distance(a, a + 1) == pytest.approx(4)
 
 
-@pytest.mark.parametrize(("a", "b", "named"), [
-    (torch.zeros(1, 3), torch.zeros(9, 3), "a: expected"),
-    (torch.zeros(9, 3), torch.zeros(9, 2), "b: expected 3"),
-    (torch.zeros(9, 3), torch.full((9, 3), float("nan")), "b: .*NaN"),
-])
+@pytest.mark.parametrize(
+    ("a", "b", "named"),
+    [
+        (torch.zeros(1, 3), torch.zeros(9, 3), "a: expected"),
+        (torch.zeros(9, 3), torch.zeros(9, 2), "b: expected 3"),
+        (torch.zeros(9, 3), torch.full((9, 3), float("nan")), "b: .*NaN"),
+    ],
+)
 def test_bad_features_are_named(a, b, named):
     with pytest.raises(ValueError, match=named):
         frechet_distance(a, b)

@@ -217,6 +217,7 @@ def _summarise(console: Any, trainer: Trainer) -> None:
             if key in last:
                 table.add_row(name, *(form.format(values[key]) for values in (first, last, halves)))
         console.print(table)
+        console.print(f"Curves over the run: {run / 'curves.png'}", soft_wrap=True)
         console.print("real halves: one half of the real digits measured against the other, as the generated ones are.")
     else:
         console.print("No metrics: there is no feature network for these data; judge by the grids and the losses.")

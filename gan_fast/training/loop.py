@@ -19,6 +19,7 @@ from gan_fast.models import stylegan2
 from gan_fast.training import checkpoint as checkpoints
 from gan_fast.training import sample, stats
 from gan_fast.training.config import TrainConfig, make_config, network_fields, network_from
+from gan_fast.training.curves import draw_curves
 from gan_fast.training.ema import averaged
 from gan_fast.training.phases import Phases, lazy_adam
 
@@ -230,6 +231,9 @@ class Trainer:
             images = sample.draw(generator, range(len(labels)), labels)
             values |= self.metrics(images, labels if self.network.c_dim else None)
         self._record(report, kind="evaluation", **values)
+        if self.metrics is not None:
+            picture = draw_curves(stats.evaluations(self.run_folder), self.metrics.real_halves)
+            sample.save_png(picture, self.run_folder / "curves.png")
 
     def _save_reals(self) -> None:
         # The grid has a row for each class: a member a column, the first again where a class has too few.

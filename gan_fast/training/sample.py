@@ -16,6 +16,7 @@ from gan_fast.training.checkpoint import write_atomically
 
 W_SAMPLES = 512
 CHUNK = 128
+GAP, GREY = 2, 96
 
 
 @torch.no_grad()
@@ -55,7 +56,7 @@ def _mean_w(generator: nn.Module, label: int, device: torch.device) -> Tensor:
 
 
 def grid(images: Tensor, columns: int, min_side: int = 48) -> Image.Image:
-    """Images [N, C, H, W] in [-1, 1], or uint8, row by row with `columns` in a row.
+    """Images [N, C, H, W] in [-1, 1], or uint8, row by row, `columns` in a row, with grey lines between them.
 
     Small images are enlarged by a whole factor until their side reaches `min_side` pixels. Missing places are black.
     """
@@ -63,14 +64,18 @@ def grid(images: Tensor, columns: int, min_side: int = 48) -> Image.Image:
         images = to_uint8(images)
     n, channels, h, w = images.shape
     rows = -(-n // columns)
+    factor = max(1, -(-min_side // h))
+    images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    h, w = h * factor + GAP, w * factor + GAP
     canvas = torch.zeros(rows * columns, channels, h, w, dtype=torch.uint8)
-    canvas[:n] = images
+    canvas[:n, :, GAP:, GAP:] = images
+    canvas[:, :, :GAP] = GREY
+    canvas[:, :, :, :GAP] = GREY
     canvas = (
         canvas.reshape(rows, columns, channels, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, channels)
     )
-    image = Image.fromarray((canvas[..., 0] if channels == 1 else canvas).numpy())
-    factor = max(1, -(-min_side // h))
-    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    canvas = canvas[GAP:, GAP:]
+    return Image.fromarray((canvas[..., 0] if channels == 1 else canvas).numpy())
 
 
 def save_png(image: Image.Image, path: Path) -> None:

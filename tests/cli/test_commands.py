@@ -43,7 +43,7 @@ def test_train_resume_generate(call, tmp_path):
     assert lines[-1] == "Next: gan-fast generate runs/00000-digits --classes 3 --psi 0.7"
     run = tmp_path / "runs" / "00000-digits"
     grid = re.search(r"Grid: (\S+)", result.output)[1]
-    assert Image.open(tmp_path / grid).size == (480, 480)
+    assert Image.open(tmp_path / grid).size == (498, 498)
     assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()] == [0, 2, 2]
 
     result = call("train", "--resume", "latest", "--kimg", "0.024", "--threads", "1")
@@ -54,11 +54,11 @@ def test_train_resume_generate(call, tmp_path):
     result = call(*lines[-1].removeprefix("Next: gan-fast ").split())
     assert result.exit_code == 0, result.output
     assert "10 images are in runs/00000-digits/generated.png" in result.output
-    assert Image.open(run / "generated.png").size == (4 * 48, 3 * 48)
+    assert Image.open(run / "generated.png").size == (4 * 50 - 2, 3 * 50 - 2)
 
     result = call("generate", "latest", "--seeds", "0-2,9", "--class", "4,7-8", "--grid", "2x7", "--out", "a/b.png")
     assert result.exit_code == 0, result.output
-    assert Image.open(tmp_path / "a" / "b.png").size == (7 * 48, 2 * 48)
+    assert Image.open(tmp_path / "a" / "b.png").size == (7 * 50 - 2, 2 * 50 - 2)
 
     result = call("generate", "--seeds", "5", "--classes", "0-1", "--separate", "--out", "many")
     assert sorted(p.name for p in (tmp_path / "many").iterdir()) == ["seed000005-0.png", "seed000005-1.png"]

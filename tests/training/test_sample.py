@@ -27,13 +27,14 @@ def test_no_variety_at_psi_zero(generator):
 def test_a_grid_reads_row_by_row(tmp_path):
     values = torch.arange(6, dtype=torch.uint8).mul(40).reshape(6, 1, 1, 1).expand(6, 1, 4, 4)
     image = sample.grid(values[:5], columns=3, min_side=8)
-    assert image.size == (24, 16)
-    assert [image.getpixel((8 * i + 1, 1)) for i in range(3)] == [0, 40, 80]
-    assert [image.getpixel((8 * i + 1, 9)) for i in range(3)] == [120, 160, 0]
+    assert image.size == (28, 18)
+    assert [image.getpixel((10 * i + 1, 1)) for i in range(3)] == [0, 40, 80]
+    assert [image.getpixel((10 * i + 7, 17)) for i in range(3)] == [120, 160, 0]
+    assert image.getpixel((8, 1)) == image.getpixel((1, 9)) == sample.GREY
     sample.save_png(image, tmp_path / "g.png")
     from PIL import Image
 
-    assert Image.open(tmp_path / "g.png").size == (24, 16)
+    assert Image.open(tmp_path / "g.png").size == (28, 18)
 
 
 def test_a_colour_grid():

@@ -42,5 +42,32 @@ def logistic_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return _per_sample(F.softplus(-real_logits)) + _per_sample(F.softplus(fake_logits))
 
 
+def mode_seeking(fake: Tensor, z: Tensor, eps: float = 1e-3) -> Tensor:
+    """Mode-seeking regulariser: the inverse of how far images move apart as their latents do.
+
+    Row i of the batch is paired with row i + N/2 (its class must be the same): 1 / (|x_i - x_j| / |z_i - z_j| + eps),
+    with mean absolute differences. It is large where a conditional generator ignores z, and its gradient falls with the
+    square of the distance, so that it acts against a collapse and hardly otherwise.
+
+    Args:
+        fake: generated images [N, ...], N even.
+        z: their latents [N, z_dim].
+        eps: bounds the value, at 1 / eps, and the gradient.
+
+    Returns:
+        [N/2].
+
+    Raises:
+        ValueError: N is odd, or `z` has another number of rows.
+
+    Source: Mao et al., Mode Seeking Generative Adversarial Networks, arXiv 1903.05628.
+    """
+    if len(fake) % 2 or len(z) != len(fake):
+        raise ValueError(f"fake, z: expected equal even numbers of rows, got {len(fake)} and {len(z)}")
+    (x1, x2), (z1, z2) = fake.chunk(2), z.chunk(2)
+    apart = (x1 - x2).abs().flatten(1).mean(1) / (z1 - z2).abs().mean(1)
+    return 1 / (apart + eps)
+
+
 def _per_sample(loss: Tensor) -> Tensor:
     return loss.flatten(1).mean(1)

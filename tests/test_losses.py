@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from gan_fast.losses import logistic_discriminator, logistic_generator
+from gan_fast.losses import logistic_discriminator, logistic_generator, mode_seeking
 
 
 def test_values(device):
@@ -34,3 +34,27 @@ def test_maps_of_logits_count_as_their_mean(device):
     )
     torch.testing.assert_close(logistic_discriminator(real, fake), want)
     assert logistic_generator(fake).shape == (3,)
+
+
+def test_mode_seeking_by_hand(device):
+    x = torch.tensor([0.0, 0, 0.5, 2], device=device).reshape(4, 1, 1, 1).expand(4, 1, 8, 8)
+    z = torch.tensor([[0.0, 0], [1, 1], [1, 1], [0, 4]], device=device)
+    # Pairs (0, 2): images 0.5 apart, latents 1; (1, 3): images 2 apart, latents 2.
+    assert mode_seeking(x, z, eps=0.0).tolist() == pytest.approx([2, 1])
+
+
+def test_mode_seeking_pushes_apart_what_has_collapsed(device):
+    collapsed = 1e-3 * torch.randn(8, 1, 4, 4, device=device)
+    z = torch.randn(8, 3, device=device)
+    gradients = []
+    for x in (collapsed, torch.randn(8, 1, 4, 4, device=device)):
+        x = x.requires_grad_()
+        mode_seeking(x, z).sum().backward()
+        gradients.append(x.grad.abs().mean())
+        assert mode_seeking(x - 0.01 * x.grad.sign(), z).sum() < mode_seeking(x, z).sum()
+    assert gradients[0] > 100 * gradients[1]
+
+
+def test_mode_seeking_needs_pairs(device):
+    with pytest.raises(ValueError, match="even numbers of rows, got 3 and 3"):
+        mode_seeking(torch.zeros(3, 1, 4, 4, device=device), torch.zeros(3, 2, device=device))

@@ -37,7 +37,7 @@ def density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> tuple[float, flo
 
     Args, errors: as `precision_recall`.
 
-    Source: Naeem et al., Reliable Fidelity and Diversity Metrics, arXiv 2002.09797, equations 3 and 4.
+    Source: Naeem et al., Reliable Fidelity and Diversity Metrics, arXiv 2002.09797, section 3.
     """
     inside = _distances(real, fake, k) <= _radii(real, k)[:, None]
     return float(inside.double().sum() / (k * len(fake))), float(inside.any(1).double().mean())

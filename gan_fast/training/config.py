@@ -15,6 +15,7 @@ _PAPER = {
     "beta2": 0.99,
     "r1_interval": 16,
     "class_group": 1,
+    "mode_seeking": 0.0,
     "translate": 0.0,
     "checkpoint_kimg": 200,
     "eval_kimg": 200,
@@ -76,6 +77,7 @@ class TrainConfig(BaseModel):
     r1_interval: int = Field(4, ge=1, description="R1 is computed every so many steps, and weighted by as much")
     ema_kimg: float = Field(3.0, ge=0, description="half-life of the generator's average, in kimg")
     ema_ramp: float = Field(0.1, gt=0, description="the half-life is at most this share of the images shown so far")
+    mode_seeking: float = Field(0.0, ge=0, description="weight of the mode-seeking term, against collapse in a class")
     style_mixing: float = Field(0.0, ge=0, le=1, description="probability that a batch mixes two w")
     class_group: int = Field(1, ge=1, description="images of one class that stand together in a minibatch-stddev group")
     translate: float = Field(0.0, ge=0, lt=1, description="random translation before D, as a share of the side")
@@ -91,6 +93,10 @@ class TrainConfig(BaseModel):
             raise ValueError(f"preset: expected one of {', '.join(stylegan2.PRESETS)}, got {self.preset!r}")
         if self.batch % self.class_group:
             raise ValueError(f"class_group: must divide batch = {self.batch}, got {self.class_group}")
+        if self.mode_seeking and self.class_group % 2:
+            raise ValueError(
+                f"class_group: mode_seeking pairs images of one class: must be even, got {self.class_group}"
+            )
         try:
             network = self.network()
         except (TypeError, ValueError) as error:

@@ -77,6 +77,7 @@ class Trainer:
             config.seed,
             config.gamma,
             config.r1_interval,
+            config.mode_seeking,
             config.style_mixing,
             config.translate,
         )

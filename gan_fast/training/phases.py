@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gan_fast.augment import translate
 from gan_fast.data import seeded_generator
-from gan_fast.losses import logistic_discriminator, logistic_generator
+from gan_fast.losses import logistic_discriminator, logistic_generator, mode_seeking
 from gan_fast.ops import r1_penalty
 
 
@@ -23,6 +23,7 @@ class Phases:
         generator, discriminator: the networks.
         seed: the run's seed.
         gamma, r1_interval: weight of R1, and every how many steps it is computed.
+        mode_seeking: weight of the mode-seeking term of Gmain; 0 leaves it out.
         style_mixing: probability that a batch takes its later layers' w from a second z.
         translate: random translation before D, as a share of the side.
     """
@@ -32,20 +33,22 @@ class Phases:
     seed: int
     gamma: float
     r1_interval: int
+    mode_seeking: float
     style_mixing: float
     translate: float
 
     def g_main(self, step: int, c: Tensor) -> Tensor:
-        """softplus(-D(G(z, c), c)): [N]."""
+        """softplus(-D(G(z, c), c)), [N]; with mode seeking also its term, for which c[i] and c[i + N/2] are alike."""
         rng = self._start(step, "Gmain")
-        fake = self._draw(rng, c, update_emas=True)
-        return logistic_generator(self.discriminator(translate(fake, self.translate, rng), c))
+        fake, z = self._draw(rng, c, update_emas=True)
+        loss = logistic_generator(self.discriminator(translate(fake, self.translate, rng), c))
+        return loss + self.mode_seeking * mode_seeking(fake, z).repeat(2) if self.mode_seeking else loss
 
     def d_main(self, step: int, x: Tensor, c: Tensor) -> Tensor:
         """softplus(-D(x, c)) + softplus(D(G(z, c), c)): [N]."""
         rng = self._start(step, "Dmain")
         with torch.no_grad():
-            fake = self._draw(rng, c)
+            fake, _ = self._draw(rng, c)
         real_logits = self.discriminator(translate(x, self.translate, rng), c)
         return logistic_discriminator(real_logits, self.discriminator(translate(fake, self.translate, rng), c))
 
@@ -55,7 +58,7 @@ class Phases:
         x = translate(x, self.translate, rng).detach().requires_grad_()
         return r1_penalty(x, self.discriminator(x, c)) * (self.gamma / 2 * self.r1_interval)
 
-    def _draw(self, rng: torch.Generator, c: Tensor, update_emas: bool = False) -> Tensor:
+    def _draw(self, rng: torch.Generator, c: Tensor, update_emas: bool = False) -> tuple[Tensor, Tensor]:
         mapping = self.generator.mapping
         z, z2 = (torch.randn(len(c), self.generator.z_dim, generator=rng).to(c.device) for _ in range(2))
         ws = mapping(z, c, update_emas=update_emas)
@@ -63,7 +66,7 @@ class Phases:
         if mix < self.style_mixing:
             cutoff = 1 + int(share * (self.generator.num_ws - 1))
             ws = torch.cat([ws[:, :cutoff], mapping(z2, c)[:, cutoff:]], 1)
-        return self.generator.synthesis(ws)
+        return self.generator.synthesis(ws), z
 
     def _start(self, step: int, phase: str) -> torch.Generator:
         rng = seeded_generator(self.seed, step, phase)

@@ -7,6 +7,7 @@ TINY = {
     "batch": 8,
     "kimg": 0.064,
     "r1_interval": 2,
+    "mode_seeking": 0.01,
     "style_mixing": 0.5,
     "translate": 0.125,
     "class_group": 2,

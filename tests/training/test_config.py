@@ -34,6 +34,7 @@ def test_settings_go_over_the_file_and_the_file_over_the_defaults(tmp_path):
         ({"model": {"chanel_base": 3}}, "model: .*chanel_base"),
         ({"model": {"img_resolution": [16, 32]}}, "model: img_resolution"),
         ({"batch": 8, "class_group": 3}, "class_group: must divide batch = 8, got 3"),
+        ({"mode_seeking": 0.1, "class_group": 1}, "class_group: mode_seeking .* even, got 1"),
         ({"device": "tpu"}, "device: .*got 'tpu'"),
     ],
 )

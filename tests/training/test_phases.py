@@ -12,7 +12,7 @@ def networks(device):
 
 
 def phases(networks, **changes):
-    settings = {"seed": 0, "gamma": 2.0, "r1_interval": 4, "style_mixing": 0.0, "translate": 0.0}
+    settings = {"seed": 0, "gamma": 2.0, "r1_interval": 4, "mode_seeking": 0.0, "style_mixing": 0.0, "translate": 0.0}
     return Phases(*networks, **{**settings, **changes})
 
 

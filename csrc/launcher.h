@@ -12,7 +12,8 @@
 
 namespace gan_fast {
 
-struct LauncherEntry {
+// As large as its alignment: compilers align data of this size to 32 bytes, and the section is read as an array.
+struct alignas(32) LauncherEntry {
   const char* name;
   int isa;  // 0 plain, 1 AVX2, 2 AVX-512: the highest that the processor has is taken
   int num_args;
@@ -42,5 +43,5 @@ struct Launcher<FUNCTION> {
 #endif
 
 #define GAN_FAST_LAUNCHER(function)                                                                             \
-  __attribute__((section("gan_fast_launchers"), used)) static const gan_fast::LauncherEntry launcher_##function \
+  __attribute__((section("gan_fast_launchers"), used, unused)) static const gan_fast::LauncherEntry launcher_##function \
       = {#function, GAN_FAST_ISA, gan_fast::Launcher<&function>::num_args, &gan_fast::Launcher<&function>::call};

@@ -3,8 +3,8 @@
 Equalised learning rate (Karras et al. 2018, arXiv 1710.10196, section 4.1): weights start as N(0, 1) and are scaled in
 every forward pass by lr_multiplier / sqrt(fan_in), so that Adam moves all layers at the same relative speed.
 
-Every layer keeps the dtype and memory format of its activation, casts its parameters to that dtype, and can be
-differentiated as often as the ops under it.
+Every layer keeps the dtype of its activation, casts its parameters to it, and can be differentiated as often as the
+ops under it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from gan_fast.ops import bias_act, conv2d_resample, minibatch_stddev, modulated_conv2d, setup_filter
+from gan_fast.ops.bias_act import ACTIVATIONS
+
+__all__ = ["Conv2d", "EqualizedLinear", "FromRGB", "MinibatchStdDev", "ModulatedConv2d", "ToRGB"]
 
 NOISE_MODES = ("random", "const", "none")
-
-# What bias_act multiplies by when it is given no gain.
-_ACT_GAIN = {"relu": 2**0.5, "lrelu": 2**0.5, "swish": 2**0.5}
 
 
 class EqualizedLinear(nn.Module):
@@ -49,6 +49,7 @@ class EqualizedLinear(nn.Module):
         bias_init: float = 0.0,
     ):
         super().__init__()
+        _check(activation)
         self.activation = activation
         self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
         self.bias = nn.Parameter(torch.full([out_features], bias_init / lr_multiplier)) if bias else None
@@ -96,8 +97,7 @@ class Conv2d(nn.Module):
         conv_clamp: float | None = None,
     ):
         super().__init__()
-        if kernel_size % 2 != 1:
-            raise ValueError(f"kernel_size: got {kernel_size}, takes an odd number")
+        _check(activation, kernel_size)
         self.activation, self.up, self.down, self.conv_clamp = activation, up, down, conv_clamp
         self.padding = kernel_size // 2
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
@@ -120,7 +120,7 @@ class Conv2d(nn.Module):
         )
         if plain:
             return x
-        act_gain = _ACT_GAIN.get(self.activation, 1.0) * gain
+        act_gain = ACTIVATIONS[self.activation].gain * gain
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
         return bias_act(x, self.bias, act=self.activation, gain=act_gain, clamp=clamp)
 
@@ -163,8 +163,7 @@ class ModulatedConv2d(nn.Module):
         conv_clamp: float | None = None,
     ):
         super().__init__()
-        if kernel_size % 2 != 1:
-            raise ValueError(f"kernel_size: got {kernel_size}, takes an odd number")
+        _check(activation, kernel_size)
         self.activation, self.up, self.conv_clamp = activation, up, conv_clamp
         self.padding = kernel_size // 2
         self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1)
@@ -178,17 +177,10 @@ class ModulatedConv2d(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros([]))
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: str = "random", gain: float = 1.0) -> Tensor:
-        weight, s = self.weight, self.affine(w)
-        if x.dtype == torch.float16:
-            # Demodulation cancels both scales: a weight's for each output channel, a style's for each sample. So they
-            # are chosen to keep the sums inside fp16's range, and no gradient flows through them.
-            largest = weight.detach().abs().amax([1, 2, 3], keepdim=True)
-            weight = weight / (largest * weight[0].numel() ** 0.5).clamp(min=1e-8)
-            s = s / s.detach().abs().amax(1, keepdim=True).clamp(min=1e-8)
         return modulated_conv2d(
             x,
-            weight,
-            s,
+            self.weight,
+            self.affine(w),
             noise=self._noise(x, noise_mode),
             up=self.up,
             padding=self.padding,
@@ -196,7 +188,7 @@ class ModulatedConv2d(nn.Module):
             flip_weight=self.up == 1,
             b=self.bias,
             act=self.activation,
-            gain=_ACT_GAIN.get(self.activation, 1.0) * gain,
+            gain=ACTIVATIONS[self.activation].gain * gain,
             clamp=None if self.conv_clamp is None else self.conv_clamp * gain,
         )
 
@@ -231,6 +223,7 @@ class ToRGB(nn.Module):
         self, in_channels: int, out_channels: int, w_dim: int, kernel_size: int = 1, *, conv_clamp: float | None = None
     ):
         super().__init__()
+        _check("linear", kernel_size)
         self.conv_clamp, self.padding = conv_clamp, kernel_size // 2
         self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
@@ -290,6 +283,13 @@ class MinibatchStdDev(nn.Module):
 
     def extra_repr(self) -> str:
         return f"group_size={self.group_size}, num_channels={self.num_channels}"
+
+
+def _check(activation: str, kernel_size: int = 1) -> None:
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation: got {activation!r}, takes {', '.join(ACTIVATIONS)}")
+    if kernel_size % 2 != 1:
+        raise ValueError(f"kernel_size: got {kernel_size}, takes an odd number")
 
 
 def _conv_repr(weight: Tensor, rest: str) -> str:

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan_fast import ops
-from gan_fast.ops import primitive
+from gan_fast.ops import backends, primitive
 from gan_fast.ops.bias_act import ACTIVATIONS
 
 ORDERS = ("forward", "backward", "double backward")
@@ -148,6 +148,15 @@ class Check:
     def passed(self) -> bool:
         return self.error <= self.limit  # False for NaN
 
+    @property
+    def share(self) -> float:
+        return 0.0 if self.error == 0 else self.error / self.limit if self.limit else math.inf
+
+    @property
+    def order(self) -> str:
+        """One of ORDERS."""
+        return ORDERS[{"y": 0, "grad": 1, "grad2": 2}[self.output.split()[0]]]
+
     def __str__(self) -> str:
         verdict = (
             f"{self.error:.3g} <= {self.limit:.3g}" if self.passed else f"WRONG: {self.error:.3g} > {self.limit:.3g}"
@@ -202,6 +211,40 @@ def assert_matches_reference(
     wrong = [str(c) for c in check(sample, backend, dtype, device, order, route) if not c.passed]
     if wrong:
         raise AssertionError("\n".join(wrong))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `verify` runs all samples of an op with."""
+
+    op: str
+    backend: str
+    dtype: torch.dtype
+    device: str
+
+
+def plan(op_names: Sequence[str], backend_names: Sequence[str]) -> tuple[list[Run], list[str]]:
+    """All runs that this machine can make, and the reasons for those that it cannot."""
+    runs: list[Run] = []
+    refused: dict[str, None] = {}
+    for op, backend in itertools.product(op_names, backend_names):
+        parts = PARTS.get(op, (op,))
+        for dtype in backends.FLOATS:
+            verdicts = {
+                device: [r for part in parts if (r := backends.refusal(part, backend, device, dtype)) is not None]
+                for device in backends.BACKENDS[backend].devices()
+            }
+            if (device := next((d for d, reasons in verdicts.items() if not reasons), None)) is not None:
+                runs.append(Run(op, backend, dtype, device))
+            else:
+                refused[f"{op} on {backend}: {next(iter(verdicts.values()))[0]}"] = None
+    return runs, list(refused)
+
+
+def verify(sample: Sample, run: Run) -> Iterator[Check]:
+    """Both orders on the eager route, and in float32 on the registered one too."""
+    for route in ROUTES if run.dtype == torch.float32 else ROUTES[:1]:
+        yield from check(sample, run.backend, run.dtype, run.device, route=route)
 
 
 # ----------------------------------------------------------------------------------------------------------- samples
@@ -365,6 +408,8 @@ def _modulated_conv2d_samples() -> Iterator[Sample]:
         )
 
 
+# the ops with kernels that a composed op is made of
+PARTS = {"modulated_conv2d": ("bias_act", "upfirdn2d")}
 _MAKERS: dict[str, Callable[[], Iterator[Sample]]] = {
     "bias_act": _bias_act_samples,
     "upfirdn2d": _upfirdn2d_samples,

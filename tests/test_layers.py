@@ -9,11 +9,6 @@ from gan_fast.layers import Conv2d, EqualizedLinear, FromRGB, MinibatchStdDev, M
 assert_close = torch.testing.assert_close
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def lrelu(x):
     return F.leaky_relu(x, 0.2) * 2**0.5
 
@@ -105,10 +100,16 @@ def test_fromrgb_is_a_pointwise_convolution(device):
     assert_close(layer(x), lrelu(y))
 
 
-@pytest.mark.parametrize("layer", [Conv2d, ModulatedConv2d])
+@pytest.mark.parametrize("layer", [Conv2d, ModulatedConv2d, ToRGB])
 def test_even_kernel_is_refused(layer):
-    with pytest.raises(ValueError, match="kernel_size"):
-        layer(4, 4, *([8] if layer is ModulatedConv2d else []), kernel_size=2)
+    with pytest.raises(ValueError, match="kernel_size: got 2"):
+        layer(4, 4, *([] if layer is Conv2d else [8]), kernel_size=2)
+
+
+@pytest.mark.parametrize("layer", [EqualizedLinear, Conv2d, ModulatedConv2d])
+def test_unknown_activation_is_refused(layer):
+    with pytest.raises(ValueError, match=r"activation: got 'step', takes .*lrelu"):
+        layer(4, 4, *([8] if layer is ModulatedConv2d else []), activation="step")
 
 
 # ---------------------------------------------------------------- modulated convolution
@@ -198,6 +199,14 @@ def test_torgb_is_linear_in_its_style(device):
     x, w = inputs(device)
     y = torch.einsum("nihw,ni,oi->nohw", x, layer.affine(w) / 2, layer.weight[:, :, 0, 0])
     assert_close(layer(x, w), y + layer.bias[:, None, None])
+
+
+@pytest.mark.parametrize("layer", [ModulatedConv2d, ToRGB])
+def test_styles_start_around_one(device, layer):
+    w = torch.randn(4096, 64, device=device)
+    s = layer(4, 5, 64).to(device).affine(w)
+    assert s.mean().item() == pytest.approx(1, abs=0.05)
+    assert s.std().item() == pytest.approx(1, abs=0.2)
 
 
 # ---------------------------------------------------------------- minibatch standard deviation

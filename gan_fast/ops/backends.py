@@ -129,6 +129,12 @@ BACKENDS: dict[str, Backend] = {
     ),
 }
 AUTO_ORDER = {"cuda": ("cuda", "triton"), "cpu": ("cpu",)}
+SWITCHES = {
+    "GAN_FAST_BACKEND": "the backend of ops that name none",
+    "GAN_FAST_STRICT": "1: a fallback of 'auto' is an error",
+    "GAN_FAST_ISA": "plain, avx2 or avx512: the widest instructions that the CPU kernels use",
+    "TRITON_INTERPRET": "1: Triton kernels run in Python on the CPU",
+}
 
 
 @functools.cache
@@ -221,7 +227,13 @@ def _choose(op: str, device: str, dtype: torch.dtype, name: str) -> str:
     return candidate
 
 
-@torch.compiler.assume_constant_result
+def constant_when_compiled(function: Callable) -> Callable:
+    """What torch.compiler.assume_constant_result does, without the seconds that importing torch._dynamo takes."""
+    function._dynamo_marked_constant = True
+    return function
+
+
+@constant_when_compiled
 def _resolve(op: str, device: str, dtype: torch.dtype, name: str | None) -> str:
     return _choose(op, device, dtype, _requested.get() if name is None else name)
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_fast.ops import arguments
-from gan_fast.ops.backends import resolve
+from gan_fast.ops.backends import constant_when_compiled, resolve
 from gan_fast.ops.primitive import Primitive, needs
 
 
@@ -65,16 +65,16 @@ def _with_strides(t: Tensor, strides: tuple[int, ...]) -> Tensor:
     return t if t.stride() == strides else t.new_empty_strided(t.shape, strides).copy_(t)
 
 
-def _setup(ctx: Any, inputs: tuple, y: Tensor) -> None:
+def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
     x, b, *settings, ctx.backend = inputs
     _, act, alpha, gain, clamp = ctx.settings = settings
     ctx.from_output = not ACTIVATIONS[act].smooth and gain > 0 and alpha >= 0
     ctx.has_bias = b is not None
-    ctx.strides = y.stride()
+    ctx.strides = output.stride()
     if act == "linear" and clamp < 0:
         ctx.save_for_backward(None, None)
     elif ctx.from_output:
-        ctx.save_for_backward(y, None)
+        ctx.save_for_backward(output, None)
     else:
         ctx.save_for_backward(x, b)
 
@@ -84,6 +84,8 @@ def _backward(ctx: Any, dy: Tensor) -> tuple:
     bias_grad = ctx.has_bias and needs(ctx, 1)
     dx = db = None
     if bias_grad or needs(ctx, 0):
+        if ctx.from_output and saved is not None:
+            saved = saved.detach()  # its derivative is zero: leave no edge for a second backward to follow
         dy = _with_strides(dy, ctx.strides)
         dx, db = _bias_act_grad(dy, saved, b, *ctx.settings, ctx.from_output, bias_grad, ctx.backend)
     return dx, db if bias_grad else None, None, None, None, None, None
@@ -93,7 +95,7 @@ def _allocate_grad(dy: Tensor, saved: Tensor | None, b: Tensor | None, dim: int,
     return torch.empty_like(dy), dy.new_empty(dy.shape[dim] if settings[-1] else 0)
 
 
-def _grad_setup(ctx: Any, inputs: tuple, outputs: tuple) -> None:
+def _grad_setup(ctx: Any, inputs: tuple, output: tuple) -> None:
     dy, saved, b, *settings, ctx.from_output, _, ctx.backend = inputs
     ctx.settings = settings
     ctx.smooth = ACTIVATIONS[settings[1]].smooth
@@ -143,11 +145,15 @@ _bias_act_grad2 = Primitive(
 )
 
 
-@torch.compiler.assume_constant_result
 @functools.cache
+def _cast(value: float, dtype: torch.dtype) -> float:
+    return torch.tensor(value, dtype=dtype).item()
+
+
+@constant_when_compiled
 def _rounded(value: float, dtype: torch.dtype) -> float:
     """The clamp as x's dtype has it: clamped elements of y must compare equal to it."""
-    return torch.tensor(value, dtype=dtype).item()
+    return _cast(value, dtype)
 
 
 def bias_act(

@@ -77,7 +77,7 @@ def conv2d_resample(
         pad = upsample_padding(f, up, pad)
     if down > 1:
         pad = downsample_padding(f, down, pad)
-    if not flip_weight:
+    if flip_weight == (up > 1):  # a transposed convolution wants w the other way round
         w = w.flip([2, 3])
     resample = {"flip_filter": flip_filter, "backend": backend}
 
@@ -89,11 +89,11 @@ def conv2d_resample(
         return _conv2d(upfirdn2d(x, f, padding=pad, **resample), w, down, (0, 0), groups)
     x0, x1, y0, y1 = pad
     if up > 1:
-        # zero insertion, padding and correlation with w: a transposed convolution with w reversed, whose output is
-        # cropped by `trim` on both sides, and whose remaining padding moves to the filter that follows
+        # zero insertion, padding and correlation: a transposed convolution, whose output is cropped by `trim` on both
+        # sides, and whose remaining padding moves to the filter that follows
         x0, x1, y0, y1 = x0 - (kw - 1), x1 - (kw - up), y0 - (kh - 1), y1 - (kh - up)
         trim_x, trim_y = max(min(-x0, -x1), 0), max(min(-y0, -y1), 0)
-        y = _conv_transpose2d(x, w.flip([2, 3]), up, (trim_y, trim_x), groups)
+        y = _conv_transpose2d(x, w, up, (trim_y, trim_x), groups)
         pad = (x0 + trim_x, x1 + trim_x, y0 + trim_y, y1 + trim_y)
         y = upfirdn2d(y, f, padding=pad, gain=up**2, **resample)
         return upfirdn2d(y, f, down=down, **resample) if down > 1 else y

@@ -75,9 +75,11 @@ def modulated_conv2d(
         arguments.check_same_device(name, t, x)
 
     if x.dtype == torch.float16 and demodulate:
-        fan_in = w[0].numel()
-        w = w / (w.abs().amax([1, 2, 3], keepdim=True) * math.sqrt(fan_in))
-        s = s / s.abs().amax(1, keepdim=True)
+        # constants to autograd: y does not depend on them
+        largest_w = w.detach().abs().amax([1, 2, 3], keepdim=True).clamp(min=torch.finfo(w.dtype).tiny)
+        largest_s = s.detach().abs().amax(1, keepdim=True).clamp(min=torch.finfo(s.dtype).tiny)
+        w = w / (largest_w * math.sqrt(w[0].numel()))
+        s = s / largest_s
     y = conv2d_resample(
         x * s.to(x.dtype)[:, :, None, None],
         w.to(x.dtype),

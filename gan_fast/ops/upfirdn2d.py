@@ -40,20 +40,19 @@ def _output_size(x: Tensor, f: Tensor, up: Ints, down: Ints, padding: Ints) -> t
     return height, width
 
 
+def _memory_format(x: Tensor) -> torch.memory_format:
+    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
 def _allocate(x: Tensor, f: Tensor, up: Ints, down: Ints, padding: Ints, flip_filter: bool, gain: float) -> Tensor:
     shape = (x.shape[0], x.shape[1], *_output_size(x, f, up, down, padding))
-    channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return torch.empty(
-        shape,
-        dtype=x.dtype,
-        device=x.device,
-        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
-    )
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_memory_format(x))
 
 
-def _setup(ctx: Any, inputs: tuple, y: Tensor) -> None:
+def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
     x, f, *ctx.settings, ctx.backend = inputs
-    ctx.in_size, ctx.out_size = x.shape[2:], y.shape[2:]
+    ctx.in_size, ctx.out_size = x.shape[2:], output.shape[2:]
     ctx.save_for_backward(f)
 
 
@@ -92,12 +91,13 @@ def _reference(
     x: Tensor, f: Tensor, up: Sequence[int], down: Sequence[int], padding: Sequence[int], flip: bool, gain: float
 ) -> Tensor:
     n, c, h, w = x.shape
+    memory_format = _memory_format(x)
     x = F.pad(x.reshape(n, c, h, 1, w, 1), [0, up[0] - 1, 0, 0, 0, up[1] - 1]).reshape(n, c, h * up[1], w * up[0])
     x = F.pad(x, list(padding))
     f = f if flip else f.flip(list(range(f.ndim)))
     for taps in [f * gain] if f.ndim == 2 else [f[None, :] * gain, f[:, None]]:
         x = F.conv2d(x, taps.to(x.dtype).expand(c, 1, *taps.shape), groups=c)
-    return x[:, :, :: down[1], :: down[0]].contiguous()
+    return x[:, :, :: down[1], :: down[0]].contiguous(memory_format=memory_format)
 
 
 def upfirdn2d(
@@ -182,7 +182,7 @@ def setup_filter(
     if f.ndim == 1 and not separable:
         f = torch.outer(f, f)
     if normalize:
-        if f.sum() == 0:
+        if not f.is_meta and f.sum() == 0:
             raise ValueError("f: its elements sum to 0 and cannot be normalised; use normalize=False")
         f = f / f.sum()
     if flip_filter:

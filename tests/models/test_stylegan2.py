@@ -15,14 +15,10 @@ from gan_fast.models.stylegan2 import (
     build,
     preset,
 )
+from gan_fast.ops import downsample2d, upsample2d
 
 assert_close = torch.testing.assert_close
 TINY = Config(16, z_dim=8, w_dim=8, num_layers=2, d_num_layers=2, channel_base=64, channel_max=8, mbstd_group_size=2)
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 def tiny(device, dtype=torch.float64, **options):
@@ -175,23 +171,36 @@ def test_channels_last_gives_the_same(device, architecture):
     z, _ = latents(g)
     img = g(z, noise_mode="const")
     logits = d(img)
-    formats = []
+    seen = []
     for network in (g, d):
         network.to(memory_format=torch.channels_last)
-    for layer in (g.synthesis.b4.conv1, g.synthesis.b8.conv0, g.synthesis.b16.conv1, d.b16.conv0, d.b8.conv1):
-        layer.register_forward_hook(lambda m, i, y: formats.append(y.is_contiguous(memory_format=torch.channels_last)))
+    for layer in (g.synthesis.b4.conv1, g.synthesis.b16.conv1, d.b16.conv0, d.b8.conv1):
+        layer.register_forward_hook(lambda m, i, y: seen.append(y))
+    for first in (g.synthesis.b4.conv1, d.b16.fromrgb):
+        first.register_forward_pre_hook(lambda m, i: seen.append(i[0]))
     assert_close(g(z, noise_mode="const"), img)
     assert_close(d(img), logits)
-    assert formats == [True] * 5
+    assert [x.is_contiguous(memory_format=torch.channels_last) for x in seen] == [True] * 6
 
 
 # ---------------------------------------------------------------- mapping and truncation
 
 
-def test_mapping_ignores_the_length_of_z(device):
-    g, _ = tiny(device)
-    z, _ = latents(g)
-    assert_close(g.mapping(3 * z), g.mapping(z))
+def test_mapping_ignores_the_lengths_of_z_and_of_the_embedding(device):
+    mapping = Mapping(8, 3, 8, 4).to(device, torch.float64)
+    z = torch.randn(4, 8, dtype=torch.float64, device=device)
+    c = torch.eye(4, 3, dtype=torch.float64, device=device).roll(1, 1) + 0.5
+    ws = mapping(z, c)
+    assert_close(mapping(3 * z, c), ws)
+    assert_close(mapping(z, 3 * c), ws)
+
+
+def test_mapping_learns_a_hundredth_as_fast(device):
+    mapping = Mapping(256, 3, 256, 4).to(device)
+    for name, multiplier in (("embed", 1), ("fc0", 0.01), ("fc7", 0.01)):
+        layer = getattr(mapping, name)
+        assert layer.bias_gain == multiplier
+        assert layer.weight.std().item() * multiplier == pytest.approx(1, abs=0.1)
 
 
 def test_w_avg_moves_when_asked_and_converges(device):
@@ -241,6 +250,62 @@ def test_each_w_styles_its_own_layers(device, architecture):
         changed = {name for name in before if not torch.equal(styles[name], before[name])}
         assert changed == {name for name in [*convs[k : k + 1], torgbs.get(k)] if name in before}
         assert changed
+
+
+# ---------------------------------------------------------------- how blocks are joined
+
+
+def test_residual_blocks_halve_the_power_of_both_branches(device):
+    g, d = tiny(device, architecture="resnet")
+    x = torch.randn(4, 8, 8, 8, dtype=torch.float64, device=device)
+    block = d.b8
+    assert_close(block(x, None)[0], 0.5**0.5 * (block.skip(x) + block.conv1(block.conv0(x))))
+    block = g.synthesis.b16
+    ws = torch.randn(4, 3, 8, dtype=torch.float64, device=device)
+    convolved = block.conv1(block.conv0(x, ws[:, 0], "const"), ws[:, 1], "const")
+    y, img = block(x, None, ws, "const")
+    assert_close(y, 0.5**0.5 * (block.skip(x) + convolved))
+    assert_close(img, block.torgb(y, ws[:, 2]))
+
+
+def test_skip_generator_sums_the_images_of_all_blocks(device):
+    g, _ = tiny(device)
+    images = []
+    for block in g.synthesis.children():
+        block.torgb.register_forward_hook(lambda m, i, y: images.append(y))
+    img = g(*latents(g))
+    small, middle, large = images
+    f = g.synthesis.b8.resample_filter
+    assert_close(img, upsample2d(upsample2d(small, f) + middle, f) + large)
+
+
+def test_skip_discriminator_reads_the_image_at_every_size(device):
+    _, d = tiny(device, d_architecture="skip")
+    img = torch.randn(4, 3, 16, 16, dtype=torch.float64, device=device)
+    seen = []
+    for block in (d.b16, d.b8, d.b4):
+        block.fromrgb.register_forward_pre_hook(lambda m, i: seen.append(i[0]))
+    d(img)
+    for size in seen:
+        assert_close(size, img)
+        img = downsample2d(img, d.b8.resample_filter)
+
+
+def test_labels_are_projected_on(device):
+    _, d = tiny(device, c_dim=3)
+    features = []
+    d.b4.out.register_forward_hook(lambda m, i, y: features.append(y))
+    img = torch.randn(4, 3, 16, 16, dtype=torch.float64, device=device)
+    c = torch.eye(4, 3, dtype=torch.float64, device=device)
+    logits = d(img, c)
+    assert_close(logits[:, 0], (features[0] * d.mapping(None, c)).mean(1) * 8**0.5)
+
+
+def test_clamp_reaches_every_layer_but_the_shortcuts():
+    g, d = build(TINY, architecture="resnet", d_architecture="resnet", conv_clamp=256)
+    clamps = {name: m.conv_clamp for net in (g, d) for name, m in net.named_modules() if hasattr(m, "conv_clamp")}
+    assert len(clamps) == 5 + 2 + 1 + 2 * 3 + 2
+    assert {name for name, clamp in clamps.items() if clamp != 256} == {name for name in clamps if "skip" in name}
 
 
 # ---------------------------------------------------------------- symmetries

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 from gan_fast.ops.backends import BACKENDS
+from gan_fast.testing import PARTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"cpu": "csrc/cpu/{}.cpp", "triton": "kernels/{}.py", "cuda": "csrc/cuda/{}.cu"}
-PARTS = {"modulated_conv2d": ("bias_act", "upfirdn2d")}
 CUDA = torch.cuda.is_available()
 
 

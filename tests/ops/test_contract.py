@@ -6,8 +6,8 @@ from contract import backends_of, device_of, dtypes_of
 from torch.library import opcheck
 
 from gan_fast import ops, testing
-from gan_fast.ops import bias_act as bias_act_module
 from gan_fast.ops import primitive
+from gan_fast.ops.bias_act import ACTIVATIONS, _bias_act, _bias_act_grad, _bias_act_grad2
 from gan_fast.ops.upfirdn2d import _upfirdn2d
 
 PAIRS = [(op, backend) for op in testing.OPS for backend in backends_of(op)]
@@ -77,7 +77,7 @@ def test_filter_of_another_dtype(backend: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", *backends_of("bias_act")])
-@pytest.mark.parametrize("act", bias_act_module.ACTIVATIONS)
+@pytest.mark.parametrize("act", ACTIVATIONS)
 def test_nan_and_infinity(backend: str, act: str) -> None:
     """NaN stays NaN, with and without a clamp; infinities go where PyTorch's activation sends them."""
     device = device_of(backend)
@@ -197,10 +197,10 @@ def test_opcheck_bias_act(backend: str, act: str) -> None:
     b = torch.randn(3, device=x.device)
     settings = (1, act, 0.2, 1.3, 0.9)
     calls = [
-        (bias_act_module._bias_act, (x.clone().requires_grad_(), b.clone().requires_grad_(), *settings, backend)),
-        (bias_act_module._bias_act, (x.clone().requires_grad_(), None, *settings, backend)),
-        (bias_act_module._bias_act_grad, (x, x.clone(), None, *settings, act != "swish", True, backend)),
-        (bias_act_module._bias_act_grad2, (x, x.clone(), x.clone(), b, *settings, True, backend)),
+        (_bias_act, (x.clone().requires_grad_(), b.clone().requires_grad_(), *settings, backend)),
+        (_bias_act, (x.clone().requires_grad_(), None, *settings, backend)),
+        (_bias_act_grad, (x, x.clone(), None, *settings, act != "swish", True, backend)),
+        (_bias_act_grad2, (x, x.clone(), x.clone(), b, *settings, True, backend)),
     ]
     for op, args in calls:
         assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
@@ -231,6 +231,13 @@ def test_compiles_without_graph_breaks(backend: str) -> None:
         strict=True,
     ):
         torch.testing.assert_close(mine, true)
+
+
+@pytest.mark.parametrize("backend", backends_of("bias_act"))
+def test_compiles_in_half_precision_with_a_clamp(backend: str) -> None:
+    x = torch.randn(2, 3, 4, 4, device=device_of(backend), dtype=torch.float16)
+    compiled = torch.compile(lambda x: ops.bias_act(x, clamp=0.7, backend=backend), fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(x), ops.bias_act(x, clamp=0.7, backend=backend))
 
 
 def test_shape_rule_serves_fake_tensors() -> None:

@@ -1,0 +1,238 @@
+// y = clamp(act(x + b) gain) and its first two derivatives, each in one pass over memory with the sums for the bias.
+#include "common.h"
+
+namespace {
+
+using namespace gan_fast;
+
+constexpr int64_t kLanes = 64;     // sums side by side in a plane, and the elements of one step
+constexpr int64_t kSpan = 8192;    // elements of a plane that one tile covers
+constexpr int64_t kRows = 128;     // rows and columns that one tile covers
+constexpr int64_t kColumns = 4096;
+
+template <typename A>
+struct Settings {
+  A alpha, gain, clamp;  // clamp is NaN where there is none: every comparison with it is false
+};
+
+template <typename T>
+Settings<compute_t<T>> settings_of(double alpha, double gain, double clamp) {
+  using A = compute_t<T>;
+  return {static_cast<A>(alpha), static_cast<A>(gain), static_cast<A>(clamp < 0 ? __builtin_nan("") : clamp)};
+}
+
+// The memory of a tensor [outer, C, inner] as rows.
+//   planes:  inner is long; a row is `inner` elements that share one bias
+//   columns: inner is short; a row is C inner elements, each column with its own bias
+// Rows are cut into tiles, and each tile sums by itself: in lanes for planes, in every column for columns. Tiles do
+// not depend on the number of threads, so neither do sums.
+struct Tiles {
+  int64_t channels, inner;
+  bool planes;
+  int64_t rows, length;            // of the whole
+  int64_t tile_rows, tile_length;  // of one tile
+  int64_t row_tiles, length_tiles;
+
+  Tiles(const TensorView& x, int64_t dim) {
+    const int64_t numel = x.numel();
+    channels = x.sizes[dim];
+    inner = channels == 1 ? numel : x.strides[dim];
+    planes = inner >= kLanes;
+    length = planes ? inner : channels * inner;
+    rows = numel == 0 ? 0 : numel / length;
+    tile_rows = planes ? 1 : kRows;
+    tile_length = planes ? kSpan : kColumns;
+    row_tiles = (rows + tile_rows - 1) / tile_rows;
+    length_tiles = (length + tile_length - 1) / tile_length;
+  }
+  int64_t count() const { return row_tiles * length_tiles; }
+  int64_t biases() const { return planes ? channels : length; }
+  int64_t sums() const { return row_tiles * (planes ? length_tiles : length); }
+};
+
+template <Act ACT, typename T, typename A = compute_t<T>>
+void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settings<A> s) {
+  const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
+    const A* bias = b + i * b_step;
+#pragma omp simd
+    for (int64_t j = 0; j < size; ++j) {
+      const A v = activation<0, ACT>(load(x[i + j]) + bias[j], s.alpha) * s.gain;
+      const A low = v < -s.clamp ? -s.clamp : v;
+      store(y[i + j], low > s.clamp ? s.clamp : low);
+    }
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) step(i, kLanes);
+  if (i < n) step(i, n - i);
+}
+
+// ORDER 1: dx = dy act'(u) gain where |y| < clamp, else 0. ORDER 2: the same of ddx dy act''(u).
+template <int ORDER, Act ACT, bool FROM_OUTPUT, typename T, typename A = compute_t<T>>
+void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64_t b_step, T* dx, A* sums,
+                    int64_t sums_step, int64_t n, Settings<A> s) {
+  const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
+    const A* bias = b + i * b_step;
+    A* sum = sums + i * sums_step;
+#pragma omp simd
+    for (int64_t j = 0; j < size; ++j) {
+      const A u = FROM_OUTPUT ? load(saved[i + j]) : load(saved[i + j]) + bias[j];
+      const A y = FROM_OUTPUT ? u : activation<0, ACT>(u, s.alpha) * s.gain;
+      A v = load(dy[i + j]);
+      if constexpr (ORDER == 2) v *= load(ddx[i + j]);
+      v *= activation<ORDER, ACT>(u, s.alpha) * s.gain;
+      v = (y < A(0) ? -y : y) >= s.clamp ? A(0) : v;
+      store(dx[i + j], v);
+      sum[j] += v;
+    }
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) step(i, kLanes);
+  if (i < n) step(i, n - i);
+}
+
+// The bias in the type of computation: one for each channel of planes, one for each column of columns.
+template <typename A>
+class Bias {
+ public:
+  Bias(const TensorView& b, const Tiles& t) : values_(t.biases()) {
+    const int64_t repeat = t.planes ? 1 : t.inner;
+    if (!b.given()) {
+      for (int64_t i = 0; i < t.biases(); ++i) values_[i] = 0;
+      return;
+    }
+    dispatch(b.dtype, "b", [&](auto zero) {
+      const auto* p = b.as<decltype(zero)>();
+      for (int64_t c = 0; c < t.channels; ++c)
+        for (int64_t i = 0; i < repeat; ++i) values_[c * repeat + i] = static_cast<A>(load(p[c]));
+    });
+  }
+  const A* get() const { return values_.get(); }
+
+ private:
+  Scratch<A> values_;
+};
+
+// f(offset, n, bias, step, sums, sums_step) for the rows of every tile: element i takes bias[i step] of each kLanes
+// elements, and likewise adds to sums. Results go to `sums` unless it is null.
+template <typename A, typename F>
+void for_each_row(const Tiles& t, const A* bias, A* sums, const F& f) {
+  parallel_for(t.count(), threads_for(t.rows * t.length), [&](int64_t task, int) {
+    alignas(64) A lanes[kLanes] = {};
+    const int64_t row_tile = task / t.length_tiles, begin = task % t.length_tiles * t.tile_length;
+    const int64_t n = t.length - begin < t.tile_length ? t.length - begin : t.tile_length;
+    if (t.planes) {
+      alignas(64) A shared[kLanes];
+      for (int64_t i = 0; i < kLanes; ++i) shared[i] = bias[row_tile % t.channels];
+      f(row_tile * t.length + begin, n, shared, 0, lanes, 0);
+      if (!sums) return;
+      for (int64_t width = kLanes / 2; width; width /= 2)
+        for (int64_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+      sums[task] = lanes[0];
+      return;
+    }
+    A* sum = sums ? sums + row_tile * t.length + begin : lanes;
+    for (int64_t i = 0; sums && i < n; ++i) sum[i] = 0;
+    const int64_t first = row_tile * t.tile_rows, last = first + t.tile_rows < t.rows ? first + t.tile_rows : t.rows;
+    for (int64_t row = first; row < last; ++row)
+      f(row * t.length + begin, n, bias + begin, 1, sum, sums ? 1 : 0);
+  });
+}
+
+// The sums of all tiles, added in double precision in the order of memory.
+template <typename T, typename A>
+void add_up(const Tiles& t, const A* sums, T* db) {
+  Scratch<double> total(t.channels);
+  for (int64_t c = 0; c < t.channels; ++c) total[c] = 0;
+  if (t.planes) {
+    for (int64_t row = 0; row < t.rows; ++row)
+      for (int64_t i = 0; i < t.length_tiles; ++i) total[row % t.channels] += sums[row * t.length_tiles + i];
+  } else {
+    for (int64_t tile = 0; tile < t.row_tiles; ++tile)
+      for (int64_t c = 0; c < t.channels; ++c)
+        for (int64_t i = 0; i < t.inner; ++i) total[c] += sums[tile * t.length + c * t.inner + i];
+  }
+  for (int64_t c = 0; c < t.channels; ++c) store(db[c], static_cast<A>(total[c]));
+}
+
+template <typename F>
+void with_activation(std::string_view act, const F& f) {
+  switch (act_of(act)) {
+    case Act::linear: return f(std::integral_constant<Act, Act::linear>());
+    case Act::relu: return f(std::integral_constant<Act, Act::relu>());
+    case Act::lrelu: return f(std::integral_constant<Act, Act::lrelu>());
+    case Act::tanh: return f(std::integral_constant<Act, Act::tanh>());
+    case Act::sigmoid: return f(std::integral_constant<Act, Act::sigmoid>());
+    case Act::elu: return f(std::integral_constant<Act, Act::elu>());
+    case Act::selu: return f(std::integral_constant<Act, Act::selu>());
+    case Act::softplus: return f(std::integral_constant<Act, Act::softplus>());
+    case Act::swish: return f(std::integral_constant<Act, Act::swish>());
+  }
+}
+
+void bias_act(TensorView x, TensorView b, int64_t dim, std::string_view act, double alpha, double gain, double clamp,
+              TensorView y) {
+  const Tiles tiles(x, dim);
+  dispatch(x.dtype, "x", [&](auto zero) {
+    using T = decltype(zero);
+    using A = compute_t<T>;
+    const Bias<A> bias(b, tiles);
+    const auto s = settings_of<T>(alpha, gain, clamp);
+    with_activation(act, [&](auto which) {
+      const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A*, int64_t) {
+        forward_row<decltype(which)::value, T>(x.as<T>() + at, row_bias, step, y.as<T>() + at, n, s);
+      };
+      for_each_row<A>(tiles, bias.get(), nullptr, row);
+    });
+  });
+}
+
+template <int ORDER>
+void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& saved, const TensorView& b, int64_t dim,
+                std::string_view act, double alpha, double gain, double clamp, bool from_output, bool bias_grad,
+                const TensorView& dx, const TensorView& db) {
+  const Tiles tiles(dx, dim);
+  dispatch(dx.dtype, "dx", [&](auto zero) {
+    using T = decltype(zero);
+    using A = compute_t<T>;
+    const Bias<A> bias(b, tiles);
+    const Scratch<A> sums(bias_grad ? tiles.sums() : 0);
+    auto s = settings_of<T>(alpha, gain, clamp);
+    if (from_output) {  // y was rounded to T, and so was the clamp that it may have reached
+      T rounded;
+      store(rounded, s.clamp);
+      s.clamp = load(rounded);
+    }
+    const T* source = saved.given() ? saved.as<T>() : dy.as<T>();  // nothing is saved for a constant derivative
+    const auto run = [&](auto which, auto output) {
+      const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A* sum, int64_t sum_step) {
+        derivative_row<ORDER, decltype(which)::value, decltype(output)::value, T>(
+            ddx.as<T>() + at, dy.as<T>() + at, source + at, row_bias, step, dx.as<T>() + at, sum, sum_step, n, s);
+      };
+      for_each_row<A>(tiles, bias.get(), bias_grad ? sums.get() : nullptr, row);
+    };
+    with_activation(act, [&](auto which) {
+      constexpr Act a = decltype(which)::value;
+      if constexpr (ORDER == 1 && (a == Act::linear || a == Act::relu || a == Act::lrelu)) {
+        if (from_output || !saved.given()) return run(which, std::true_type());
+      }
+      run(which, std::false_type());
+    });
+    if (bias_grad) add_up(tiles, sums.get(), db.as<T>());
+  });
+}
+
+void bias_act_grad(TensorView dy, TensorView saved, TensorView b, int64_t dim, std::string_view act, double alpha,
+                   double gain, double clamp, bool from_output, bool bias_grad, TensorView dx, TensorView db) {
+  derivative<1>(dy, dy, saved, b, dim, act, alpha, gain, clamp, from_output, bias_grad, dx, db);
+}
+
+void bias_act_grad2(TensorView ddx, TensorView dy, TensorView x, TensorView b, int64_t dim, std::string_view act,
+                    double alpha, double gain, double clamp, bool bias_grad, TensorView d2x, TensorView d2b) {
+  derivative<2>(ddx, dy, x, b, dim, act, alpha, gain, clamp, false, bias_grad, d2x, d2b);
+}
+
+GAN_FAST_LAUNCHER(bias_act)
+GAN_FAST_LAUNCHER(bias_act_grad)
+GAN_FAST_LAUNCHER(bias_act_grad2)
+
+}  // namespace

@@ -1,0 +1,66 @@
+// Element types of the CUDA kernels: how they are stored, computed with, and moved 16 bytes at a time.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+#include <stdexcept>
+
+#include "../tensor.h"
+
+namespace gan_fast {
+
+// Half types are computed with in float.
+template <typename T>
+struct ComputedOf {
+  using type = float;
+};
+template <>
+struct ComputedOf<double> {
+  using type = double;
+};
+template <typename T>
+using Computed = typename ComputedOf<T>::type;
+
+__host__ __device__ __forceinline__ float computed(float v) { return v; }
+__host__ __device__ __forceinline__ double computed(double v) { return v; }
+__host__ __device__ __forceinline__ float computed(__half v) { return __half2float(v); }
+__host__ __device__ __forceinline__ float computed(__nv_bfloat16 v) { return __bfloat162float(v); }
+
+template <typename T>
+__host__ __device__ __forceinline__ T stored(Computed<T> v) {
+  return v;
+}
+template <>
+__host__ __device__ __forceinline__ __half stored<__half>(float v) {
+  return __float2half_rn(v);
+}
+template <>
+__host__ __device__ __forceinline__ __nv_bfloat16 stored<__nv_bfloat16>(float v) {
+  return __float2bfloat16_rn(v);
+}
+
+constexpr int kVectorBytes = 16;
+
+// SIZE elements that are loaded and stored at once.
+template <typename T, int SIZE>
+struct alignas(sizeof(T) * SIZE) Vec {
+  T v[SIZE];
+};
+
+inline bool aligned(const TensorView& t) { return reinterpret_cast<uintptr_t>(t.data) % kVectorBytes == 0; }
+
+// Calls f with a value of the element type.
+template <typename F>
+void with_dtype(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32: return f(float{});
+    case DType::f64: return f(double{});
+    case DType::f16: return f(__half{});
+    case DType::bf16: return f(__nv_bfloat16{});
+    default: throw std::invalid_argument("dtype: takes a floating-point type");
+  }
+}
+
+}  // namespace gan_fast

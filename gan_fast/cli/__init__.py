@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import typer
 
+from gan_fast.cli.doctor import doctor
 from gan_fast.cli.generate import generate
 from gan_fast.cli.train import train
+from gan_fast.cli.verify import verify
 
-COMMANDS = (train, generate)
+COMMANDS = (train, generate, verify, doctor)
 
 app = typer.Typer(
     name="gan-fast",

@@ -81,7 +81,13 @@ class Primitive:
             )
 
         setup = setup_context or (lambda ctx, inputs, output: None)
-        derive = refuse if backward is None else lambda ctx, *grads: (*backward(ctx, *grads), None)
+        num_args = len(self.registered._schema.arguments)
+
+        def derive(ctx: FunctionCtx, *grads: Tensor | None) -> tuple:
+            if all(g is None for g in grads):
+                return (None,) * num_args
+            return (*(backward or refuse)(ctx, *grads), None)
+
         torch.library.register_autograd(qualified, derive, setup_context=setup, lib=_library)
 
         def forward(ctx: FunctionCtx, *args: Any) -> Any:

@@ -87,6 +87,8 @@ def train(
                 "--resume: a resumed run keeps its settings and its folder; give no --config and no --outdir"
             )
         trainer = Trainer.resume(latest_run() if resume == "latest" else resume, **given)
+        if trainer.step >= trainer.config.steps:
+            raise ValueError(f"--resume: {trainer.run_folder} has its {trainer.kimg:g} kimg; ask for more with --kimg")
         console.print(f"Resuming {trainer.run_folder} at {trainer.kimg:.1f} kimg", soft_wrap=True)
     else:
         settings = make_config(**{**(load_config(config) if config else {}), **given})

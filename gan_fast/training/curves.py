@@ -47,8 +47,8 @@ def _panel(
         x, y = place(0, value)
         draw.line([(x, y), place(end, value)], (230, 230, 230))
         draw.text((x - 6, y), f"{value:g}", INK, font, anchor="rm")
-    for kimg in (0, end / 2, end):
-        draw.text((place(kimg, low)[0], HEIGHT - BOTTOM + 6), f"{kimg:.3g} kimg", INK, font, anchor="ma")
+    for kimg, anchor in ((0, "la"), (end / 2, "ma"), (end, "ra")):
+        draw.text((place(kimg, low)[0], HEIGHT - BOTTOM + 6), f"{kimg:.3g} kimg", INK, font, anchor=anchor)
     draw.line([place(0, reference), place(end, reference)], REFERENCE, 2)
     points = [place(r["kimg"], r[key]) for r in records]
     draw.line(points, LINE, 2, joint="curve")

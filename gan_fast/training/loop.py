@@ -54,6 +54,9 @@ class Trainer:
         self.device = _device(config.device)
         if self.device.type == "cpu":
             torch.set_num_threads(config.threads or min(2, os.cpu_count() or 1))
+        else:
+            # cuDNN's fastest weight gradients add up in no fixed order.
+            torch.backends.cudnn.deterministic = True
         network = config.network()
         self.data, self.held_out = open_data(config.data, network.img_resolution, network.img_channels)
         network = config.network(self.data.num_classes) if start is None else network_from(start.network)

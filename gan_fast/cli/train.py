@@ -39,7 +39,7 @@ def train(
     resume: Annotated[str | None, typer.Option(help="Run folder, checkpoint file, or 'latest'.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings as TOML; the other options go over it.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; 0: chosen from the machine.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; 0: one up to 32x32, else one a core.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, value as in TOML.")
     ] = None,

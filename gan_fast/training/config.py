@@ -85,7 +85,7 @@ class TrainConfig(BaseModel):
     checkpoint_kimg: float = Field(12.0, gt=0, description="a checkpoint every so many kimg")
     keep_checkpoints: int = Field(2, ge=1, description="older checkpoints are deleted")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one")
-    threads: int = Field(0, ge=0, description="CPU threads; 0: chosen from the machine")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: one up to 32x32, else one a core")
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:

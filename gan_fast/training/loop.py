@@ -53,7 +53,7 @@ class Trainer:
             raise ValueError(f"run: {run} exists and is not an empty folder; runs are never overwritten")
         self.device = _device(config.device)
         if self.device.type == "cpu":
-            torch.set_num_threads(config.threads or min(2, os.cpu_count() or 1))
+            torch.set_num_threads(config.threads or _threads(config.network().img_resolution))
         else:
             # cuDNN's fastest weight gradients add up in no fixed order.
             torch.backends.cudnn.deterministic = True
@@ -68,8 +68,8 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(seeded_generator(config.seed, 0, "weights").initial_seed())
             generator, discriminator = stylegan2.build(network)
-        self.generator = generator.to(self.device)
-        self.discriminator = discriminator.to(self.device)
+        self.generator = generator.to(self.device, memory_format=torch.channels_last)
+        self.discriminator = discriminator.to(self.device, memory_format=torch.channels_last)
         self.average = averaged(self.generator, config.batch, config.ema_kimg, config.ema_ramp)
         betas = (config.beta1, config.beta2)
         self.g_adam = lazy_adam(self.generator, config.g_lr, betas, None)
@@ -312,6 +312,12 @@ def _grid_labels(num_classes: int) -> tuple[torch.Tensor, int]:
     rows = min(num_classes, 20) or GRID_COLUMNS
     labels = torch.arange(rows) if num_classes else torch.zeros(rows, dtype=torch.int64)
     return labels.repeat_interleave(GRID_COLUMNS), GRID_COLUMNS
+
+
+def _threads(resolution: int) -> int:
+    # Small layers gain little from a second thread (a third at 16x16), and lose everything to waiting at barriers
+    # as soon as something else wants the cores.
+    return 1 if resolution <= 32 else os.cpu_count() or 1
 
 
 def _device(name: str) -> torch.device:

@@ -39,12 +39,10 @@ def switch(name: str) -> bool | None:
     return None if not value else value == "1"
 
 
-def find_cuda() -> Path | None:
-    """The folder of the CUDA toolkit."""
+def find_nvcc() -> str | None:
     if home := os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH"):
-        return Path(home) if (Path(home) / "bin" / "nvcc").exists() else None
-    nvcc = shutil.which("nvcc")
-    return Path(os.path.realpath(nvcc)).parents[1] if nvcc else None
+        return shutil.which("nvcc", path=str(Path(home) / "bin"))
+    return shutil.which("nvcc")
 
 
 def modules() -> list[Extension]:
@@ -52,9 +50,9 @@ def modules() -> list[Extension]:
     if switch("GAN_FAST_CPU") is not False:
         found.append(Extension("gan_fast._cpu", [str(p.relative_to(ROOT)) for p in sorted(CSRC.glob("cpu/*.cpp"))]))
     wanted = switch("GAN_FAST_CUDA")
-    if wanted and find_cuda() is None:
+    if wanted and find_nvcc() is None:
         sys.exit("GAN_FAST_CUDA=1 asks for the CUDA module, but nvcc was found neither on PATH nor in CUDA_HOME")
-    if wanted is not False and find_cuda() is not None:
+    if wanted is not False and find_nvcc() is not None:
         found.append(Extension("gan_fast._cuda", [str(p.relative_to(ROOT)) for p in sorted(CSRC.glob("cuda/*.cu"))]))
     return found
 
@@ -72,26 +70,28 @@ class NinjaBuild(build_ext):
         lines = [
             "rule cxx\n  command = $cxx $flags -MMD -MF $out.d -c $in -o $out\n  depfile = $out.d\n  deps = gcc",
             "rule nvcc\n  command = $nvcc $flags -MD -MF $out.d -c $in -o $out\n  depfile = $out.d\n  deps = gcc",
-            "rule link\n  command = $cxx -shared $in -o $out $flags",
+            "rule link_cpu\n  command = $cxx -shared $in -o $out -fopenmp",
+            # nvcc knows where its runtime lies; linked statically, the module imports without a driver
+            "rule link_cuda\n  command = $nvcc -shared -cudart=static --no-device-link $in -o $out",
             f"cxx = {cxx}",
         ]
-        if cuda := find_cuda():
-            lines.append(f"nvcc = {cuda}/bin/nvcc")
+        if nvcc := find_nvcc():
+            lines.append(f"nvcc = {nvcc}")
         for extension in self.extensions:
             module = extension.name.rsplit(".", 1)[1]
             target = Path(self.get_ext_fullpath(extension.name)).resolve()
             target.parent.mkdir(parents=True, exist_ok=True)
             compile_ = self.cpu_objects if module == "_cpu" else self.cuda_objects
-            objects, link_flags = compile_(extension, folder, lines)
+            objects = compile_(extension, folder, lines)
             binding = folder / f"{module}.python.o"
             flags = " ".join([*CXX_FLAGS, include, f"-DGAN_FAST_MODULE={module}"])
             lines.append(f"build {binding}: cxx {CSRC / 'python.cpp'}\n  flags = {flags}")
-            lines.append(f"build {target}: link {binding} {' '.join(objects)}\n  flags = {' '.join(link_flags)}")
+            lines.append(f"build {target}: link{module} {binding} {' '.join(objects)}")
         (folder / "build.ninja").write_text("\n".join(lines) + "\n")
         jobs = ["-j", os.environ["MAX_JOBS"]] if "MAX_JOBS" in os.environ else []
         subprocess.run(["ninja", "-C", str(folder), *jobs], check=True)
 
-    def cpu_objects(self, extension: Extension, folder: Path, lines: list[str]) -> tuple[list[str], list[str]]:
+    def cpu_objects(self, extension: Extension, folder: Path, lines: list[str]) -> list[str]:
         isas = CPU_ISAS if platform.machine() in ("x86_64", "AMD64") else {"plain": []}
         objects = []
         for isa, isa_flags in isas.items():
@@ -99,9 +99,9 @@ class NinjaBuild(build_ext):
                 out = str(folder / f"{Path(source).stem}.{isa}.o")
                 lines.append(f"build {out}: cxx {ROOT / source}\n  flags = {' '.join(CPU_FLAGS + isa_flags)}")
                 objects.append(out)
-        return objects, ["-fopenmp"]
+        return objects
 
-    def cuda_objects(self, extension: Extension, folder: Path, lines: list[str]) -> tuple[list[str], list[str]]:
+    def cuda_objects(self, extension: Extension, folder: Path, lines: list[str]) -> list[str]:
         archs = os.environ.get("GAN_FAST_CUDA_ARCHS", "80 90 100 120").split()
         targets = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in archs]
         targets.append(f"-gencode=arch=compute_{archs[-1]},code=compute_{archs[-1]}")
@@ -111,8 +111,7 @@ class NinjaBuild(build_ext):
             flags = " ".join([*NVCC_FLAGS, "--threads=2", *targets])
             lines.append(f"build {out}: nvcc {ROOT / source}\n  flags = {flags}")
             objects.append(out)
-        # the runtime is linked statically: the module imports without a driver
-        return objects, [f"-L{find_cuda()}/lib64", "-lcudart_static", "-lpthread", "-ldl", "-lrt"]
+        return objects
 
 
 setup(

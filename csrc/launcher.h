@@ -1,6 +1,6 @@
 // How a launcher becomes callable from Python: GAN_FAST_LAUNCHER(bias_act) in the file that defines it.
 //
-// An entry is constant data in a linker section, found by csrc/python.cpp. It needs no constructor, so that no
+// A pointer to each entry lies in a linker section, found by csrc/python.cpp. This needs no constructor, so that no
 // instruction of a wide instruction set runs at load on a processor that lacks it.
 #pragma once
 
@@ -42,6 +42,9 @@ struct Launcher<FUNCTION> {
 #define GAN_FAST_ISA 0
 #endif
 
-#define GAN_FAST_LAUNCHER(function)                                                                             \
-  __attribute__((section("gan_fast_launchers"), used, unused)) static const gan_fast::LauncherEntry launcher_##function \
-      = {#function, GAN_FAST_ISA, gan_fast::Launcher<&function>::num_args, &gan_fast::Launcher<&function>::call};
+// the section holds pointers, as a compiler may leave gaps between anything larger
+#define GAN_FAST_LAUNCHER(function)                                                                            \
+  static const gan_fast::LauncherEntry entry_##function = {                                                    \
+      #function, GAN_FAST_ISA, gan_fast::Launcher<&function>::num_args, &gan_fast::Launcher<&function>::call}; \
+  __attribute__((section("gan_fast_launchers"), used,                                                          \
+                 unused)) static const gan_fast::LauncherEntry* const launcher_##function = &entry_##function;

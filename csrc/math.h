@@ -22,8 +22,8 @@ GF_HD int64_t ceil_div(int64_t a, int64_t b) { return floor_div(a + b - 1, b); }
 enum class Act : int { linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus, swish };
 
 inline Act act_of(std::string_view name) {
-  constexpr std::string_view names[]
-      = {"linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"};
+  constexpr std::string_view names[] = {"linear", "relu", "lrelu",    "tanh", "sigmoid",
+                                        "elu",    "selu", "softplus", "swish"};
   for (int i = 0; i < 9; ++i)
     if (names[i] == name) return static_cast<Act>(i);
   throw std::invalid_argument("act: unknown activation '" + std::string(name) + "'");

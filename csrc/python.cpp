@@ -16,8 +16,8 @@ using gan_fast::Arg;
 using gan_fast::LauncherEntry;
 
 extern "C" {
-extern const LauncherEntry __start_gan_fast_launchers;
-extern const LauncherEntry __stop_gan_fast_launchers;
+extern const LauncherEntry* const __start_gan_fast_launchers;
+extern const LauncherEntry* const __stop_gan_fast_launchers;
 }
 
 namespace {
@@ -100,7 +100,8 @@ int best_isa() {
 PYBIND11_MODULE(GAN_FAST_MODULE, m) {
   const int limit = best_isa();
   std::vector<const LauncherEntry*> chosen;
-  for (const LauncherEntry* e = &__start_gan_fast_launchers; e != &__stop_gan_fast_launchers; ++e) {
+  for (auto p = &__start_gan_fast_launchers; p != &__stop_gan_fast_launchers; ++p) {
+    const LauncherEntry* e = *p;
     if (e->isa > limit) continue;
     const LauncherEntry** seen = nullptr;
     for (auto& c : chosen)
@@ -110,6 +111,7 @@ PYBIND11_MODULE(GAN_FAST_MODULE, m) {
     else if ((*seen)->isa < e->isa)
       *seen = e;
   }
-  for (const LauncherEntry* e : chosen) m.attr(e->name) = py::cpp_function([e](const py::args& args) { return call(*e, args); });
+  for (const LauncherEntry* e : chosen)
+    m.attr(e->name) = py::cpp_function([e](const py::args& args) { return call(*e, args); });
   m.attr("isa") = kIsaNames[limit];
 }

@@ -299,6 +299,8 @@ def _bias_act_samples() -> Iterator[Sample]:
         yield _bias_act_sample(f"{act}-large-channels_last", (3, 33, 17, 19), True, "channels_last", act=act)
         yield _bias_act_sample(f"{act}-aligned", (2, 64, 16, 16), True, act=act)
         yield _bias_act_sample(f"{act}-aligned-channels_last", (2, 64, 16, 16), True, "channels_last", act=act)
+        yield _bias_act_sample(f"{act}-many-tiles", (2, 3, 64, 80), True, act=act)
+        yield _bias_act_sample(f"{act}-many-tiles-channels_last", (2, 3, 64, 80), True, "channels_last", act=act)
         yield _bias_act_sample(f"{act}-2d", (7, 130), True, act=act)
         yield _bias_act_sample(f"{act}-dim0", (6, 3, 5), True, act=act, dim=0)
         yield _bias_act_sample(f"{act}-dim-last", (2, 3, 9), True, act=act, dim=-1)

@@ -83,8 +83,10 @@ def _activation(u, alpha, ORDER: tl.constexpr, ACT: tl.constexpr):
 
 
 # Memory is [rows, groups, width], and a program walks STEPS tiles [BLOCK_H, BLOCK_W] of one group, so that it keeps
-# its channels. Planes (inner > 1): a row is a sample, a group a channel, the width its pixels. Channels last (inner == 1,
-# CHANNELS_LAST): a row is a pixel, or a few of them; the width is their channels, cut into groups of BLOCK_W.
+# its channels.
+#   planes         inner > 1: a row is a sample, a group a channel, the width its pixels.
+#   CHANNELS_LAST  inner == 1: a row is a pixel, or a few of them; the width is their channels, cut into groups.
+# The sums of a program go to row `part` of [parts, channels], which a second kernel adds up in order.
 @triton.jit
 def bias_act_kernel(
     v_ptr,  # x, dy or dy
@@ -92,7 +94,7 @@ def bias_act_kernel(
     w_ptr,  # None, None or ddx
     b_ptr,
     y_ptr,
-    sums_ptr,  # [parts, width] or [parts, groups]; None: no sums
+    sums_ptr,  # [parts, channels]; None: no sums
     rows,
     width,
     groups,
@@ -119,7 +121,7 @@ def bias_act_kernel(
     part = tl.program_id(0) // groups
     if CHANNELS_LAST:
         row_stride = width.to(tl.int64)
-        base = group.to(tl.int64) * 0
+        base = tl.zeros((), tl.int64)
         first = group * BLOCK_W
         across = 1
     else:

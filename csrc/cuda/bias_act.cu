@@ -18,9 +18,8 @@ namespace gan_fast {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
-constexpr int kUnroll = 2;            // vectors of each tensor that a thread has in flight
-constexpr int64_t kMinSteps = 4;      // tiles that a block walks, at least: fewer, and the partial sums cost bandwidth
-constexpr int64_t kBlocks = 4096;     // about as many as fill the largest GPU a few times over
+constexpr int64_t kMinSteps = 4;   // tiles that a block walks, at least: fewer, and the partial sums cost bandwidth
+constexpr int64_t kBlocks = 4096;  // about as many as fill the largest GPU a few times over
 constexpr int kSumRows = 32, kSumColumns = 8;
 
 struct Problem {
@@ -43,7 +42,8 @@ struct Problem {
 template <typename F>
 __device__ __forceinline__ void with_activation(Act act, F&& f) {
 #define GF_CASE(name) \
-  case Act::name: return f(std::integral_constant<Act, Act::name>{})
+  case Act::name:     \
+    return f(std::integral_constant<Act, Act::name>{})
   switch (act) {
     GF_CASE(linear);
     GF_CASE(relu);
@@ -94,8 +94,8 @@ __device__ A block_sum(A v, int thread) {
   return total;
 }
 
-// The elements that a thread holds at once: SIZE neighbours in one load, or SIZE that lie `stride` apart, where only the
-// first (left / stride) are inside.
+// The elements that a thread holds at once: SIZE neighbours in one load, or SIZE that lie `stride` apart, where only
+// the first (left / stride) are inside.
 template <typename T, int SIZE>
 __device__ __forceinline__ Vec<T, SIZE> load(const T* p, bool vectors, int stride, int left) {
   Vec<T, SIZE> v = {};
@@ -125,6 +125,7 @@ __global__ void __launch_bounds__(kThreads) bias_act_kernel(const Problem p) {
   using A = Computed<T>;
   constexpr int SIZE = kVectorBytes / sizeof(T);
   using V = Vec<T, SIZE>;
+  constexpr int kUnroll = ORDER == 0 ? 2 : 1;  // vectors of each tensor in flight: 32 bytes a thread or more
   const int tx = threadIdx.x, ty = threadIdx.y, thread = ty * blockDim.x + tx;
   const int64_t group = blockIdx.x % p.groups, part = blockIdx.x / p.groups;
   const int64_t base = p.channels_last ? 0 : group * p.width;
@@ -149,12 +150,12 @@ __global__ void __launch_bounds__(kThreads) bias_act_kernel(const Problem p) {
   for (int64_t tile = first; tile < last; tile += kUnroll) {
     V v[kUnroll], s[kUnroll] = {}, w[kUnroll] = {}, y[kUnroll];
     int64_t at[kUnroll];
-    int left[kUnroll];  // columns from the thread's first to the end of the row; none if that is outside
+    int left[kUnroll];  // columns from the thread's first to the end of the row, 0 or less outside
 #pragma unroll
     for (int i = 0; i < kUnroll; ++i) {
       const int64_t row = tile_y * blockDim.y + ty, x = tile_x * tile_width + column;
-      const bool inside = tile + i < last && row < p.rows && x < p.width;
-      left[i] = !inside ? 0 : p.width - x < tile_width ? static_cast<int>(p.width - x) : tile_width;
+      const bool inside = tile + i < last && row < p.rows;
+      left[i] = inside ? static_cast<int>(p.width - x < tile_width ? p.width - x : tile_width) : 0;
       at[i] = row * p.row_stride + base + x;
       v[i] = load<T, SIZE>(v_ptr + at[i], p.vectors, stride, left[i]);
       if (ORDER > 0 && s_ptr != nullptr) s[i] = load<T, SIZE>(s_ptr + at[i], p.vectors, stride, left[i]);

@@ -55,11 +55,16 @@ inline bool aligned(const TensorView& t) { return reinterpret_cast<uintptr_t>(t.
 template <typename F>
 void with_dtype(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::f32: return f(float{});
-    case DType::f64: return f(double{});
-    case DType::f16: return f(__half{});
-    case DType::bf16: return f(__nv_bfloat16{});
-    default: throw std::invalid_argument("dtype: takes a floating-point type");
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::f16:
+      return f(__half{});
+    case DType::bf16:
+      return f(__nv_bfloat16{});
+    default:
+      throw std::invalid_argument("dtype: takes a floating-point type");
   }
 }
 

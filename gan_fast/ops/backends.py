@@ -79,6 +79,17 @@ def _native_cuda(module: ModuleType, primitive: str) -> Launcher:
     return launch
 
 
+def _triton(module: ModuleType, primitive: str) -> Launcher:
+    """On the tensors' device: Triton launches on torch's current one."""
+    function = getattr(module, primitive)
+
+    def launch(*args: object) -> None:
+        with torch.cuda.device_of(next(a for a in args if isinstance(a, Tensor))):
+            function(*args)
+
+    return launch
+
+
 def _interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
@@ -117,7 +128,7 @@ BACKENDS: dict[str, Backend] = {
         devices=lambda: ("cuda", "cpu") if _interpreted() else ("cuda",),
         module=lambda op: f"gan_fast.kernels.{op}",
         unavailable=_triton_unavailable,
-        wrap=getattr,
+        wrap=_triton,
         # the interpreter adds and multiplies the bit patterns of bfloat16 numbers
         dtypes=lambda: FLOATS[:3] if _interpreted() else FLOATS,
     ),

@@ -191,7 +191,7 @@ class _progress:
         parts = [f"kimg {v.get('kimg', self.trainer.kimg):.2f}/{self.trainer.config.kimg:g}"]
         if "seconds_per_kimg" in v:
             parts.append(f"s/kimg {v['seconds_per_kimg']:.2f}")
-        parts += [f"{name} {v[key]:.3f}" for key, name in LOSSES if key in v]
+        parts += [f"{name} {v[key]:.3g}" for key, name in LOSSES if key in v]
         if "fd_digits" in v:
             parts.append(f"FD_digits {v['fd_digits']:.2f}  recall {v['recall']:.3f}")
         return "  ".join(parts)

@@ -1,60 +1,164 @@
 // Polyphase resampling: y[i, j] = gain sum over a, b of f[a, b] v[i down_y + a, j down_x + b], where v is x with up - 1
 // zeros between its samples, padded. Inserted zeros are never met.
 //
-// Everything is a weighted sum of rows (`combine`). An output row is made in two stages: the rows of x that meet the
-// filter become one row t (a filter of rank 1) or are copied (any other); then shifted views of t are combined into
-// each horizontal phase of the output. t holds only the columns that are read, with zeros where x has none.
-#include "common.h"
+// An output row is made in two stages. The rows of x that meet the filter become one row t (a filter of rank 1) or are
+// copied (any other); then each horizontal phase of the output is a weighted sum of shifted views of t. t holds only
+// the columns that are read, with zeros where x has none.
+#include "vector.h"
 
 namespace {
 
 using namespace gan_fast;
 
-constexpr int64_t kTile = 4096;       // elements of t worked on at a time: they stay in the first-level cache
-constexpr int64_t kFewChannels = 16;  // below this, channels_last pixels are too short to be rows
+constexpr int64_t kTile = 4096;  // elements of t made before they are read: they stay in the first-level cache
+constexpr int64_t kMargin = 64;  // vectors may read this far beyond a row of t
 
-// y[i] = sum over k of f[k] rows[k][i]
-template <int TAPS, typename In, typename Out, typename A>
-void combine_fixed(const In* const* rows, const A* f, Out* y, int64_t n) {
-  const In* r[TAPS];
-  A w[TAPS];
-  for (int k = 0; k < TAPS; ++k) r[k] = rows[k], w[k] = f[k];
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    A sum = w[0] * load(r[0][i]);
-    for (int k = 1; k < TAPS; ++k) sum += w[k] * load(r[k][i]);
-    store(y[i], sum);
+// The weights of a sum: in registers where their number is known (TAPS > 0).
+template <int TAPS, typename A>
+struct Weights {
+  A f[TAPS];
+  Weights(const A* from, int64_t) {
+    for (int k = 0; k < TAPS; ++k) f[k] = from[k];
+  }
+  static constexpr int64_t taps() { return TAPS; }
+};
+template <typename A>
+struct Weights<0, A> {
+  const A* f;
+  int64_t given;
+  Weights(const A* from, int64_t taps) : f(from), given(taps) {}
+  int64_t taps() const { return given; }
+};
+
+// sum over k of f[k] x[k stride], an element or a vector of L. There is at least one tap.
+template <int L, int TAPS, typename A, typename In>
+GF_HD Vector<A, L> weigh(const Weights<TAPS, A>& w, const In* x, int64_t stride) {
+  Vector<A, L> sum = w.f[0] * load_vector<L>(x);
+  const int taps = static_cast<int>(w.taps());
+  for (int k = 1; k < taps; ++k) sum += w.f[k] * load_vector<L>(x + k * stride);
+  return sum;
+}
+template <int TAPS, typename A, typename In>
+GF_HD A weigh_one(const Weights<TAPS, A>& w, const In* x, int64_t stride) {
+  A sum = w.f[0] * load(*x);
+  for (int64_t k = 1; k < w.taps(); ++k) sum += w.f[k] * load(x[k * stride]);
+  return sum;
+}
+
+// For `count` outputs of n elements: y[i] = sum over k of f[k] x[k stride + i], added to y where ADD.
+template <int L, int TAPS, bool ADD, typename In, typename Out, typename A>
+void combine_taps(const In* x, int64_t stride, const A* f, int64_t taps, Out* y, int64_t n, int64_t count,
+                  int64_t x_step, int64_t y_step) {
+  const Weights<TAPS, A> w(f, taps);
+  const auto vector = [&](int64_t i) __attribute__((always_inline)) {
+    const Vector<A, L> sum = weigh<L>(w, x + i, stride);
+    store_vector<L>(y + i, ADD ? sum + load_vector<L>(y + i) : sum);
+  };
+  for (; count > 0; --count, x += x_step, y += y_step) {
+    int64_t i = 0;
+    for (; i + 2 * L <= n; i += 2 * L) {
+      vector(i);
+      vector(i + L);
+    }
+    if (i + L <= n) {
+      vector(i);
+      i += L;
+    }
+    if (i == n) continue;
+    if (!ADD && n >= L) {
+      vector(n - L);
+      continue;
+    }
+    for (; i < n; ++i) store(y[i], ADD ? weigh_one(w, x + i, stride) + load(y[i]) : weigh_one(w, x + i, stride));
   }
 }
 
-template <typename In, typename Out, typename A>
-void combine(const In* const* rows, const A* f, int64_t taps, Out* y, int64_t n) {
+template <bool ADD, typename In, typename Out, typename A>
+void combine(const In* x, int64_t stride, const A* f, int64_t taps, Out* y, int64_t n, int64_t count = 1,
+             int64_t x_step = 0, int64_t y_step = 0) {
+  if (taps == 0) {
+    for (; !ADD && count > 0; --count, y += y_step)
+      for (int64_t i = 0; i < n; ++i) store(y[i], A(0));
+    return;
+  }
+  const auto with_taps = [&](auto known) {
+    constexpr int TAPS = decltype(known)::value;
+    const auto run = n >= kLanesOf<A> ? &combine_taps<kLanesOf<A>, TAPS, ADD, In, Out, A>
+                                      : &combine_taps<kLanesOf<A> / 2, TAPS, ADD, In, Out, A>;
+    run(x, stride, f, taps, y, n, count, x_step, y_step);
+  };
   switch (taps) {
-    case 1: return combine_fixed<1>(rows, f, y, n);
-    case 2: return combine_fixed<2>(rows, f, y, n);
-    case 3: return combine_fixed<3>(rows, f, y, n);
-    case 4: return combine_fixed<4>(rows, f, y, n);
-    case 6: return combine_fixed<6>(rows, f, y, n);
-    case 12: return combine_fixed<12>(rows, f, y, n);
-  }
-  constexpr int64_t kLanes = 64;
-  for (int64_t begin = 0; begin < n; begin += kLanes) {
-    A sum[kLanes] = {};
-    const int64_t size = n - begin < kLanes ? n - begin : kLanes;
-    const auto add = [&](int64_t lanes) __attribute__((always_inline)) {
-      for (int64_t k = 0; k < taps; ++k) {
-        const In* row = rows[k] + begin;
-#pragma omp simd
-        for (int64_t i = 0; i < lanes; ++i) sum[i] += f[k] * load(row[i]);
-      }
-      for (int64_t i = 0; i < lanes; ++i) store(y[begin + i], sum[i]);
-    };
-    size == kLanes ? add(kLanes) : add(size);
+    case 1: return with_taps(std::integral_constant<int, 1>());
+    case 2: return with_taps(std::integral_constant<int, 2>());
+    case 3: return with_taps(std::integral_constant<int, 3>());
+    case 4: return with_taps(std::integral_constant<int, 4>());
+    case 6: return with_taps(std::integral_constant<int, 6>());
+    case 12: return with_taps(std::integral_constant<int, 12>());
+    default: return with_taps(std::integral_constant<int, 0>());
   }
 }
 
-// Along one axis, y[period m + p] = sum over k < taps of f[k up + tap] x[first + step m + k], (tap, first, taps)
-// belonging to phase p.
+// One phase of a row: its view of t, its weights.
+template <typename A>
+struct View {
+  const A *t, *f;
+  int64_t taps;
+};
+
+// Rows of n elements: y[2 m + p] = sum over k of f[p][k] t[p][m + k]
+template <int L, int TAPS, typename T, typename A>
+void up2_rows(View<A> even, View<A> odd, int64_t t_step, T* y, int64_t n, int64_t rows) {
+  const std::make_integer_sequence<int, L> lanes;
+  const Weights<TAPS, A> w0(even.f, even.taps), w1(odd.f, odd.taps);
+  for (; rows > 0; --rows, y += n, even.t += t_step, odd.t += t_step) {
+    const auto vector = [&](int64_t m) __attribute__((always_inline)) {
+      const auto a = weigh<L>(w0, even.t + m, 1), b = weigh<L>(w1, odd.t + m, 1);
+      store_vector<L>(y + 2 * m, interleave<L, 0>(a, b, lanes));
+      store_vector<L>(y + 2 * m + L, interleave<L, 1>(a, b, lanes));
+    };
+    int64_t m = 0;
+    for (; 2 * (m + L) <= n; m += L) vector(m);
+    if (2 * m == n) continue;
+    if (n >= 2 * L && n % 2 == 0) {
+      vector(n / 2 - L);
+      continue;
+    }
+    for (; 2 * m < n; ++m) {
+      store(y[2 * m], weigh_one(w0, even.t + m, 1));
+      if (2 * m + 1 < n) store(y[2 * m + 1], weigh_one(w1, odd.t + m, 1));
+    }
+  }
+}
+
+// Rows of n elements: y[m] = sum over k of f[k] t[2 m + k]
+template <int L, int TAPS, typename T, typename A>
+void down2_rows(View<A> view, int64_t t_step, T* y, int64_t n, int64_t rows) {
+  const std::make_integer_sequence<int, L> lanes;
+  const Weights<TAPS, A> w(view.f, view.taps);
+  for (; rows > 0; --rows, y += n, view.t += t_step) {
+    const auto vector = [&](int64_t m) __attribute__((always_inline)) {
+      Vector<A, L> sum = {};
+      const int taps = static_cast<int>(w.taps());
+      for (int k = 0; k < taps; k += 2) {
+        const auto a = load_vector<L>(view.t + 2 * m + k), b = load_vector<L>(view.t + 2 * m + k + L);
+        sum += w.f[k] * every_second<L, 0>(a, b, lanes);
+        if (k + 1 < taps) sum += w.f[k + 1] * every_second<L, 1>(a, b, lanes);
+      }
+      store_vector<L>(y + m, sum);
+    };
+    int64_t m = 0;
+    for (; m + L <= n; m += L) vector(m);
+    if (m == n) continue;
+    if (n >= L) {
+      vector(n - L);
+      continue;
+    }
+    for (; m < n; ++m) store(y[m], weigh_one(w, view.t + 2 * m, 1));
+  }
+}
+
+// Along one axis, y[period m + p] = sum over k < taps of f[tap + k up] x[first + step m + k], where (first, tap, taps)
+// belong to phase p.
 struct Phase {
   int64_t first, tap, taps;
 };
@@ -76,8 +180,8 @@ struct Axis {
       phases[p] = {first, tap, taps};
       if (taps == 0 || count(p) == 0) continue;
       const int64_t last = first + step * (count(p) - 1) + taps - 1;
-      if (highest < lowest || first < lowest) lowest = first;
-      if (highest < lowest || last > highest) highest = last;
+      if (max_taps == 0 || first < lowest) lowest = first;
+      if (max_taps == 0 || last > highest) highest = last;
       if (taps > max_taps) max_taps = taps;
     }
   }
@@ -86,6 +190,13 @@ struct Axis {
   // the part of [lowest, highest] that x has
   int64_t begin() const { return lowest > 0 ? lowest : 0; }
   int64_t end() const { return highest + 1 < in ? highest + 1 : in; }
+
+  // The taps of a filter with those of each phase side by side: phase p's begin at p max_taps.
+  template <typename A>
+  void arrange(const A* f, A* taps) const {
+    for (int64_t p = 0; p < period; ++p)
+      for (int64_t k = 0; k < phases[p].taps; ++k) taps[p * max_taps + k] = f[phases[p].tap + k * up];
+  }
 };
 
 // The filter as a correlation with the gain: one row for each of its rows, or for rank 1 a single row and a column.
@@ -132,6 +243,8 @@ struct Filter {
 template <typename T>
 class Resampler {
   using A = compute_t<T>;
+  static constexpr std::integral_constant<int, kLanesOf<A>> kFull{};
+  static constexpr std::integral_constant<int, kLanesOf<A> / 2> kHalf{};
 
  public:
   Resampler(const TensorView& x, const TensorView& f, const Ints& up, const Ints& down, const Ints& padding, bool flip,
@@ -141,211 +254,193 @@ class Resampler {
         filter_(f, flip, gain),
         across_(x.sizes[3], y.sizes[3], filter_.width, up[0], down[0], padding[0]),
         along_(x.sizes[2], y.sizes[2], filter_.height, up[1], down[1], padding[2]),
-        channels_(x.sizes[1]) {
+        depth_(filter_.separable ? 1 : filter_.height),
+        across_taps_(depth_ * across_.period * across_.max_taps),
+        along_taps_(along_.period * along_.max_taps) {
+    const int64_t channels = x.sizes[1];
     // with one channel or one pixel both formats are the same memory
-    const bool channels_last = channels_ > 1 && (x.sizes[2] * x.sizes[3] > 1 ? x.strides[1] : y.strides[1]) == 1;
-    depth_ = filter_.separable ? 1 : along_.max_taps;
-    const int64_t width = across_.width() > 0 ? across_.width() : 1;
-    if (!channels_last) {
-      images_ = x.sizes[0] * channels_;
-      pixel_ = 1;
-    } else {
-      images_ = x.sizes[0];
-      pixel_ = channels_;
-    }
-    few_ = channels_last && channels_ < kFewChannels;
-    // the channels of a pixel that are worked on together: all, or as many as fit
-    block_ = few_ || !channels_last ? 1 : channels_;
-    while (block_ > kFewChannels && block_ * width * depth_ > 2 * kTile) block_ = (block_ / 2 + 15) / 16 * 16;
-    planes_ = few_ ? channels_ : 1;
-    row_size_ = (width * block_ + 15) / 16 * 16;
-    const int64_t tile = kTile / (row_size_ * depth_ * planes_);
-    band_ = tile < 1 ? 1 : tile < along_.out ? tile : along_.out;
+    const bool channels_last = channels > 1 && (x.sizes[2] * x.sizes[3] > 1 ? x.strides[1] : y.strides[1]) == 1;
+    images_ = channels_last ? x.sizes[0] : x.sizes[0] * channels;
+    pixel_ = channels_last ? channels : 1;
+    planes_ = pixel_ < kLanesOf<A> ? pixel_ : 1;
+    block_ = planes_ == 1 ? pixel_ : 1;
+    const int64_t before = (across_.begin() - across_.lowest) * block_;
+    lead_ = (16 - before % 16) % 16;  // column 0 of x begins a cache line
+    row_ = (lead_ + across_.width() * block_ + kMargin + 15) / 16 * 16;
+    for (int64_t d = 0; d < depth_; ++d)
+      across_.arrange(filter_.rows.get() + d * filter_.width, across_taps(d, 0));
+    along_.arrange(filter_.column.get(), along_taps_.get());
   }
 
   void run() {
-    const int64_t bands = (along_.out + band_ - 1) / band_, blocks = few_ ? 1 : (pixel_ + block_ - 1) / block_;
-    const int64_t elements = images_ * pixel_ * (along_.out * across_.out + along_.in * across_.in);
-    const int threads = threads_for(elements);
-    const int64_t t_size = band_ * depth_ * planes_ * row_size_;
-    const int64_t flat_size = few_ ? pixel_ * across_.width() : 0;
-    const int64_t split_size = across_.step > 1 && block_ == 1 ? depth_ * (row_size_ + across_.step) : 0;
-    const int64_t phase_size = (across_.out + across_.period - 1) / across_.period * across_.period;
-    const int64_t stage = (t_size + flat_size + split_size + phase_size + 15) / 16 * 16;
-    const int64_t taps = depth_ * across_.max_taps + along_.max_taps + 1;
-    Scratch<A> numbers(threads * (stage + 2 * taps));
-    Scratch<const void*> addresses(threads * 2 * taps);
-    Scratch<T> out_rows(few_ ? threads * across_.out : 0);
-    for (int64_t i = 0; i < threads * stage; ++i) numbers[i] = 0;  // the margins of t stay zero
-    parallel_for(images_ * blocks * bands, threads, [&](int64_t task, int thread) {
-      Worker w;
-      w.t = numbers.get() + thread * stage;
-      w.flat = w.t + t_size;
-      w.split = w.flat + flat_size;
-      w.phase = w.split + split_size;
-      w.taps = numbers.get() + threads * stage + thread * 2 * taps;
-      w.row_taps = w.taps + taps;
-      w.views = reinterpret_cast<const A**>(addresses.get() + thread * 2 * taps);
-      w.rows = reinterpret_cast<const T**>(addresses.get() + thread * 2 * taps + taps);
-      w.out_row = out_rows.get() + (few_ ? thread * across_.out : 0);
-      const int64_t band = task % bands, block = task / bands % blocks, image = task / bands / blocks;
-      const int64_t first = band * band_, last = first + band_ < along_.out ? first + band_ : along_.out;
-      const int64_t channel = block * block_;
-      const T* x = x_ + image * along_.in * across_.in * pixel_ + channel;
-      T* y = y_ + image * along_.out * across_.out * pixel_ + channel;
-      w.width = few_ ? 1 : pixel_ - channel < block_ ? pixel_ - channel : block_;
-      for (int64_t i = first; i < last; ++i) meet_rows(w, x, i, w.t + (i - first) * depth_ * planes_ * row_size_);
-      for (int64_t i = first; i < last; ++i)
-        make_row(w, w.t + (i - first) * depth_ * planes_ * row_size_, i, y + i * across_.out * pixel_);
+    const int64_t row_set = depth_ * planes_ * row_;
+    int64_t band = kTile / row_set;
+    band = band < 1 ? 1 : band < along_.out ? band : along_.out;
+    const int64_t bands = (along_.out + band - 1) / band;
+    const int threads = threads_for(images_ * pixel_ * (along_.out * across_.out + along_.in * across_.in));
+    const int64_t flat = planes_ > 1 ? pixel_ * across_.in : 0, sums = (across_.out * block_ + 15) / 16 * 16;
+    const int64_t share = (band * row_set + flat + sums + 15) / 16 * 16;
+    Scratch<A> scratch(threads * share);
+    Scratch<T> staging(planes_ > 1 ? threads * across_.out : 0);
+    for (int64_t i = 0; i < threads * share; ++i) scratch[i] = 0;  // what lies beside x stays zero
+    parallel_for(images_ * bands, threads, [&](int64_t task, int thread) {
+      const int64_t image = task / bands, first = task % bands * band;
+      const int64_t last = first + band < along_.out ? first + band : along_.out;
+      A* t = scratch.get() + thread * share + lead_;
+      A* room = scratch.get() + thread * share + band * row_set;
+      const T* x = x_ + image * along_.in * across_.in * pixel_;
+      T* y = y_ + (image * along_.out + first) * across_.out * pixel_;
+      if (filter_.separable && planes_ == 1) {
+        meet_band(x, first, last, t);
+        filter_rows<false>(t, 0, y, last - first);
+        return;
+      }
+      for (int64_t i = first; i < last; ++i, t += row_set, y += across_.out * pixel_) {
+        const Row r = row(i / along_.period, i % along_.period);
+        meet_row(x, r, t, room);
+        if (planes_ == 1) {
+          make_row(t, r, room, y);
+          continue;
+        }
+        T* plane = staging.get() + thread * across_.out;
+        for (int64_t c = 0; c < pixel_; ++c) {
+          make_row(t + c * depth_ * row_, r, room, plane);
+          for (int64_t j = 0; j < across_.out; ++j) y[j * pixel_ + c] = plane[j];
+        }
+      }
     });
   }
 
  private:
-  struct Worker {
-    A *t, *flat, *split, *phase, *taps, *row_taps;
-    const A** views;
-    const T** rows;
-    T* out_row;
-    int64_t width;  // channels of a pixel
+  A* across_taps(int64_t d, int64_t p) const {
+    return across_taps_.get() + (d * across_.period + p) * across_.max_taps;
+  }
+
+  // An output row: its phase p and the taps [begin, end) that meet x; tap k meets row base + k.
+  struct Row {
+    int64_t p, base, begin, end;
   };
-
-  // The taps of output row i that meet x: f(k, row of x, row of the filter).
-  template <typename F>
-  void for_each_tap(int64_t i, const F& f) const {
-    const Phase& p = along_.phases[i % along_.period];
-    const int64_t base = p.first + along_.step * (i / along_.period);
-    int64_t met = 0;
-    for (int64_t k = 0; k < p.taps; ++k)
-      if (base + k >= 0 && base + k < along_.in) f(met++, base + k, p.tap + k * along_.up);
+  Row row(int64_t m, int64_t p) const {
+    const int64_t base = along_.phases[p].first + along_.step * m, taps = along_.phases[p].taps;
+    const int64_t begin = base < 0 ? -base : 0, end = along_.in - base < taps ? along_.in - base : taps;
+    return {p, base, begin, end < begin ? begin : end};
   }
 
-  // First stage: t[plane, d, column - lowest, channel].
-  void meet_rows(Worker& w, const T* x, int64_t i, A* t) const {
-    const int64_t begin = across_.begin(), end = across_.end();
-    if (end <= begin) return;
-    const int64_t row = across_.in * pixel_;
-    int64_t taps = 0;
-    for_each_tap(i, [&](int64_t k, int64_t at, int64_t tap) {
-      w.rows[k] = x + at * row + begin * pixel_;
-      w.row_taps[k] = filter_.column[tap];
-      taps = k + 1;
-    });
-    if (filter_.separable) {
-      combine_rows(w, w.rows, w.row_taps, taps, t + (begin - across_.lowest) * block_, end - begin);
-    } else {
-      for (int64_t k = 0; k < taps; ++k)
-        combine_rows(w, w.rows + k, w.row_taps + k, 1, t + k * row_size_ + (begin - across_.lowest) * block_,
-                     end - begin);
-    }
-  }
-
-  void combine_rows(Worker& w, const T** rows, const A* f, int64_t taps, A* t, int64_t columns) const {
-    if (few_) {
-      combine(rows, f, taps, w.flat, columns * pixel_);
-      for (int64_t c = 0; c < pixel_; ++c) {
-        A* plane = t + c * depth_ * row_size_;
-        for (int64_t j = 0; j < columns; ++j) plane[j] = w.flat[j * pixel_ + c];
-      }
-    } else if (block_ == pixel_) {
-      combine(rows, f, taps, t, columns * pixel_);
-    } else {
-      for (int64_t j = 0; j < columns; ++j) {
-        combine(rows, f, taps, t + j * block_, w.width);
-        for (int64_t k = 0; k < taps; ++k) rows[k] += pixel_;
-      }
-    }
-  }
-
-  // Second stage: output row i.
-  void make_row(Worker& w, const A* t, int64_t i, T* y) const {
-    if (few_) {
-      for (int64_t c = 0; c < pixel_; ++c) {
-        filter_row(w, t + c * depth_ * row_size_, i, w.out_row);
-        for (int64_t j = 0; j < across_.out; ++j) y[j * pixel_ + c] = w.out_row[j];
-      }
-    } else if (pixel_ == 1) {
-      filter_row(w, t, i, y);
-    } else {
-      for (int64_t p = 0; p < across_.period; ++p) {
-        const Phase& phase = across_.phases[p];
-        const int64_t taps = horizontal_taps(w, phase, i, [&](int64_t d, int64_t k) {
-          return t + d * row_size_ + (phase.first + k - across_.lowest) * block_;
-        });
-        for (int64_t j = p; j < across_.out; j += across_.period) {
-          combine(w.views, w.taps, taps, y + j * pixel_, w.width);
-          for (int64_t k = 0; k < taps; ++k) w.views[k] += across_.step * block_;
-        }
-      }
-    }
-  }
-
-  // One row of single elements.
-  void filter_row(Worker& w, const A* t, int64_t i, T* y) const {
-    const int64_t step = across_.step, period = across_.period;
-    const int64_t part = row_size_ / step + 1;  // of each residue of t
-    if (step > 1) {
-      for (int64_t d = 0; d < depth_; ++d)
-        for (int64_t r = 0; r < step; ++r) {
-          A* split = w.split + d * part * step + r * part;
-          const A* row = t + d * row_size_ + r;
-          const int64_t size = (across_.width() - r + step - 1) / step;
-          if (step == 2)
-            for (int64_t j = 0; j < size; ++j) split[j] = row[2 * j];
-          else
-            for (int64_t j = 0; j < size; ++j) split[j] = row[step * j];
-        }
-    }
-    const int64_t size = (across_.out + period - 1) / period;
+  // First stage of the output rows [first, last) of a filter of rank 1, one row of t for each: of every phase, the rows
+  // that all taps meet are made together.
+  void meet_band(const T* x, int64_t first, int64_t last, A* t) const {
+    const int64_t begin = across_.begin(), columns = across_.end() - begin, x_row = across_.in * pixel_;
+    if (columns <= 0) return;
+    const int64_t period = along_.period, step = along_.step;
+    x += begin * pixel_;
+    t += (begin - across_.lowest) * block_;
     for (int64_t p = 0; p < period; ++p) {
-      const Phase& phase = across_.phases[p];
-      const int64_t taps = horizontal_taps(w, phase, i, [&](int64_t d, int64_t k) {
-        const int64_t column = phase.first + k - across_.lowest;
-        return step == 1 ? t + d * row_size_ + column : w.split + d * part * step + column % step * part + column / step;
-      });
-      if (period == 1)
-        combine(w.views, w.taps, taps, y, across_.out);
-      else
-        combine(w.views, w.taps, taps, w.phase + p * size, across_.count(p));
-    }
-    if (period == 2) {
-      for (int64_t m = 0; m < across_.out / 2; ++m) {
-        store(y[2 * m], w.phase[m]);
-        store(y[2 * m + 1], w.phase[size + m]);
-      }
-      if (across_.out % 2) store(y[across_.out - 1], w.phase[size - 1]);
-    } else if (period > 2) {
-      for (int64_t p = 0; p < period; ++p)
-        for (int64_t m = 0; m < across_.count(p); ++m) store(y[m * period + p], w.phase[p * size + m]);
+      const Phase& phase = along_.phases[p];
+      const A* f = along_taps_.get() + p * along_.max_taps;
+      const auto make = [&](int64_t m, int64_t count) {
+        const Row r = row(m, p);
+        combine<false>(x + (r.base + r.begin) * x_row, x_row, f + r.begin, r.end - r.begin,
+                       t + (m * period + p - first) * row_, columns * pixel_, count, step * x_row, period * row_);
+      };
+      const auto within = [](int64_t m, int64_t low, int64_t high) { return m < low ? low : m < high ? m : high; };
+      const int64_t m_first = ceil_div(first - p, period), m_last = ceil_div(last - p, period);
+      const int64_t whole = within(ceil_div(-phase.first, step), m_first, m_last);
+      const int64_t cut = within(floor_div(along_.in - phase.taps - phase.first, step) + 1, whole, m_last);
+      for (int64_t m = m_first; m < whole; ++m) make(m, 1);
+      if (whole < cut) make(whole, cut - whole);
+      for (int64_t m = cut; m < m_last; ++m) make(m, 1);
     }
   }
 
-  // Fills views and taps of one horizontal phase; view(d, k) is where the k-th tap of the d-th row begins.
-  template <typename F>
-  int64_t horizontal_taps(Worker& w, const Phase& phase, int64_t i, const F& view) const {
-    int64_t taps = 0;
-    const auto add = [&](int64_t d, int64_t filter_row) {
-      for (int64_t k = 0; k < phase.taps; ++k, ++taps) {
-        w.views[taps] = view(d, k);
-        w.taps[taps] = filter_.rows[filter_row * filter_.width + phase.tap + k * across_.up];
-      }
+  // First stage of one output row: t[plane, d, (column - lowest) block + channel].
+  void meet_row(const T* x, const Row& r, A* t, A* room) const {
+    const int64_t begin = across_.begin(), columns = across_.end() - begin, x_row = across_.in * pixel_;
+    if (columns <= 0 || r.begin >= r.end) return;
+    const A* f = along_taps_.get() + r.p * along_.max_taps + r.begin;
+    for (int64_t d = 0; d < (filter_.separable ? 1 : r.end - r.begin); ++d) {
+      const T* from = x + (r.base + r.begin + d) * x_row + begin * pixel_;
+      const int64_t taps = filter_.separable ? r.end - r.begin : 1;
+      A* to = t + d * row_ + (begin - across_.lowest) * block_;
+      combine<false>(from, x_row, f + d, taps, planes_ == 1 ? to : room, columns * pixel_);
+      for (int64_t c = 0; planes_ > 1 && c < pixel_; ++c)
+        for (int64_t j = 0; j < columns; ++j) to[c * depth_ * row_ + j] = room[j * pixel_ + c];
+    }
+  }
+
+  // Second stage.
+  void make_row(const A* t, const Row& r, A* room, T* y) const {
+    if (r.begin >= r.end) {
+      for (int64_t j = 0; j < across_.out * block_; ++j) store(y[j], A(0));
+    } else if (filter_.separable) {
+      filter_rows<false>(t, 0, y, 1);
+    } else {
+      const auto filter_row_of = [&](int64_t k) { return along_.phases[r.p].tap + k * along_.up; };
+      filter_rows<false>(t, filter_row_of(r.begin), room, 1);
+      for (int64_t k = r.begin + 1; k < r.end; ++k) 
+        filter_rows<true>(t + (k - r.begin) * row_, filter_row_of(k), room, 1);
+      for (int64_t j = 0; j < across_.out * block_; ++j) store(y[j], room[j]);
+    }
+  }
+
+  // Rows of y = rows of t filtered by row d of the filter, added to y where ADD.
+  template <bool ADD, typename Out>
+  void filter_rows(const A* t, int64_t d, Out* y, int64_t rows) const {
+    const int64_t period = across_.period, step = across_.step, n = across_.out;
+    const auto view = [&](int64_t p) {
+      const Phase& phase = across_.phases[p];
+      return View<A>{t + (phase.first - across_.lowest) * block_, across_taps(d, p), phase.taps};
     };
-    bool met = false;
-    for_each_tap(i, [&](int64_t k, int64_t, int64_t tap) {
-      if (!filter_.separable) add(k, tap);
-      met = true;
-    });
-    if (filter_.separable && met) add(0, 0);
-    return taps;
+    const View<A> first = view(0);
+    if (block_ > 1) {
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t p = 0; p < period; ++p) {
+          const View<A> v = view(p);
+          combine<ADD>(v.t + i * row_, block_, v.f, v.taps, y + (i * n + p) * block_, block_, across_.count(p),
+                       step * block_, period * block_);
+        }
+    } else if (period == 1 && step == 1) {
+      combine<ADD>(first.t, 1, first.f, first.taps, y, n, rows, row_, n);
+    } else if (!ADD && period == 2 && step == 1 && view(1).taps > 0 && first.taps > 0) {
+      const View<A> second = view(1);
+      const int64_t both = first.taps == second.taps ? first.taps : 0;
+      const auto run = [&](auto lanes) {
+        constexpr int L = decltype(lanes)::value;
+        if (both == 2) return up2_rows<L, 2>(first, second, row_, y, n, rows);
+        if (both == 6) return up2_rows<L, 6>(first, second, row_, y, n, rows);
+        up2_rows<L, 0>(first, second, row_, y, n, rows);
+      };
+      n >= 2 * kLanesOf<A> ? run(kFull) : run(kHalf);
+    } else if (!ADD && period == 1 && step == 2) {
+      const auto run = [&](auto lanes) {
+        constexpr int L = decltype(lanes)::value;
+        if (first.taps == 4) return down2_rows<L, 4>(first, row_, y, n, rows);
+        if (first.taps == 12) return down2_rows<L, 12>(first, row_, y, n, rows);
+        down2_rows<L, 0>(first, row_, y, n, rows);
+      };
+      n >= kLanesOf<A> ? run(kFull) : run(kHalf);
+    } else {
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t p = 0; p < period; ++p) {
+          View<A> v = view(p);
+          v.t += i * row_;
+          for (int64_t j = i * n + p; j < (i + 1) * n; j += period, v.t += step) {
+            A sum = ADD ? load(y[j]) : A(0);
+            for (int64_t k = 0; k < v.taps; ++k) sum += v.f[k] * v.t[k];
+            store(y[j], sum);
+          }
+        }
+    }
   }
 
   const T* x_;
   T* y_;
-  Filter<A> filter_;
-  Axis across_, along_;
-  int64_t channels_;
-  int64_t images_, pixel_;  // planes and 1, or batch and channels for channels_last
-  bool few_;
-  int64_t block_, planes_, depth_, row_size_, band_;
+  const Filter<A> filter_;
+  const Axis across_, along_;
+  int64_t depth_;  // rows of t behind an output row: one, or those of the filter
+  const Scratch<A> across_taps_, along_taps_;
+  int64_t images_, pixel_;  // channels_last: images of pixels of C elements; else planes of single ones
+  int64_t planes_, block_;  // pixels too short for a vector become planes of t
+  int64_t row_, lead_;      // size of a row of t, and of what lies before its first column
 };
 
 void upfirdn2d(TensorView x, TensorView f, Ints up, Ints down, Ints padding, bool flip_filter, double gain,

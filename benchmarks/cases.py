@@ -1,0 +1,61 @@
+"""What is timed. A case is a row of one of these tables: add a row to time one more."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+MODES = ("forward", "forward_backward", "second_order")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of an op on float32 tensors.
+
+    shape: of x. settings: keyword arguments, of which "f" is given as filter taps. quick: kept in a --quick run.
+    compiled: torch.compile runs too (each of its runs compiles for some ten seconds).
+    """
+
+    op: str
+    name: str
+    shape: tuple[int, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    channels_last: bool = False
+    quick: bool = False
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        size = "x".join(map(str, self.shape))
+        return f"{self.op}-{self.name}-{size}{'-channels_last' if self.channels_last else ''}"
+
+
+BINOMIAL = (1, 3, 3, 1)
+SYM6 = (
+    *(0.0154, 0.0035, -0.1180, -0.0483, 0.4911, 0.7876),
+    *(0.3379, -0.0726, -0.0211, 0.0447, 0.0018, -0.0078),
+)
+SHAPES = ((8, 512, 16, 16), (8, 256, 32, 32), (4, 128, 64, 64), (2, 64, 128, 128))
+RESAMPLING = ("upsample2d", "downsample2d", "filter2d")
+
+# the layers of StyleGAN2 networks; op, name, shape, settings, quick, compiled
+TABLE: list[tuple[str, str, tuple[int, ...], dict[str, Any], bool, bool]] = [
+    *((op, "4x4", s, {"f": BINOMIAL}, s[1] == 128, s[1] in (128, 512)) for op, s in itertools.product(RESAMPLING, SHAPES)),
+    ("upsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, True, True),
+    ("downsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, True, True),
+    ("upsample2d", "12-taps", (4, 64, 32, 32), {"f": SYM6}, False, False),
+    ("downsample2d", "12-taps", (4, 64, 64, 64), {"f": SYM6}, False, False),
+    ("upsample2d", "digits", (16, 32, 16, 16), {"f": BINOMIAL}, False, False),
+    ("bias_act", "lrelu", (8, 512, 16, 16), {"act": "lrelu", "clamp": 256.0}, False, True),
+    ("bias_act", "lrelu", (8, 256, 64, 64), {"act": "lrelu", "clamp": 256.0}, True, True),
+    ("bias_act", "lrelu", (4, 128, 128, 128), {"act": "lrelu", "clamp": 256.0}, False, False),
+    *(
+        ("bias_act", act, (4, 128, 64, 64), {"act": act}, False, False)
+        for act in ("linear", "relu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
+    ),
+]
+CASES = [
+    Case(op, name, shape, settings, channels_last, quick and not channels_last, compiled and not channels_last)
+    for op, name, shape, settings, quick, compiled in TABLE
+    for channels_last in (False, True)
+]

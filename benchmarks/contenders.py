@@ -1,0 +1,149 @@
+"""Who is timed: our backends, the reference, the reference under torch.compile, and plain PyTorch calls chosen well."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from cases import Case
+from torch import Tensor
+
+from gan_fast import ops
+from gan_fast.ops import backends
+
+Function = Callable[..., Tensor]
+
+
+def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """x, and b where the op has one: multiples of 1/64 such that x + b is never 0, where derivatives jump."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.round(64 * torch.randn(shape, generator=generator)) / 64
+
+    x = draw(*case.shape).to(device, dtype)
+    if case.channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    tensors = [x]
+    if case.op == "bias_act":
+        tensors.append((draw(case.shape[1]) + 1 / 128).to(device, dtype))
+    return [t.requires_grad_() for t in tensors]
+
+
+def settings_of(case: Case, device: torch.device) -> dict:
+    settings = dict(case.settings)
+    if "f" in settings:
+        settings["f"] = ops.setup_filter(settings["f"], device=device)
+    return settings
+
+
+def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Function]:
+    """Functions of the tensors of `inputs`, ours first."""
+    settings = settings_of(case, device)
+    call = functools.partial(getattr(ops, case.op), **settings)
+    primitive = "bias_act" if case.op == "bias_act" else "upfirdn2d"
+    found: dict[str, Function] = {
+        backend: functools.partial(call, backend=backend)
+        for backend in backends.BACKENDS
+        if backends.refusal(primitive, backend, device.type, torch.float32) is None
+    }
+    found["reference"] = functools.partial(call, backend="reference")
+    if case.compiled and mode != "second_order":  # which torch.compile does not have
+        torch._dynamo.reset()
+        found["compile"] = torch.compile(found["reference"], dynamic=False)
+    return found | (plain_bias_act(**settings) if case.op == "bias_act" else plain_resampling(case, settings["f"]))
+
+
+def plain_bias_act(act: str, clamp: float | None = None) -> dict[str, Function]:
+    gain = ops.bias_act.__globals__["ACTIVATIONS"][act].gain
+    function = {
+        "linear": lambda u: u,
+        "relu": F.relu,
+        "lrelu": lambda u: F.leaky_relu(u, 0.2),
+        "tanh": torch.tanh,
+        "sigmoid": torch.sigmoid,
+        "elu": F.elu,
+        "selu": F.selu,
+        "softplus": F.softplus,
+        "swish": F.silu,
+    }[act]
+
+    def plain(x: Tensor, b: Tensor) -> Tensor:
+        y = function(x + b[:, None, None])
+        if gain != 1:
+            y = y * gain
+        return y if clamp is None else y.clamp(-clamp, clamp)
+
+    return {"plain": plain}
+
+
+def plain_resampling(case: Case, f: Tensor) -> dict[str, Function]:
+    """Depthwise convolutions without inserted zeros: 2-D or two separable passes, in x's memory format and the other."""
+    up, down = (2 if case.op == "upsample2d" else 1), (2 if case.op == "downsample2d" else 1)
+    c = case.shape[1]
+    if f.ndim == 1:
+        row = f
+    else:
+        row = f.sum(0)
+        torch.testing.assert_close(torch.outer(f.sum(1), row), f)
+    n = len(row)
+    flipped = row.flip(0)
+    before = {"upsample2d": (n + 1) // 2, "downsample2d": (n - 1) // 2, "filter2d": n // 2}[case.op]
+    after = {"upsample2d": (n - 2) // 2, "downsample2d": (n - 2) // 2, "filter2d": (n - 1) // 2}[case.op]
+
+    def along(x: Tensor, w: Tensor, vertical: bool, horizontal: bool) -> Tensor:
+        """w: the filter as a correlation, [c, 1, kh, kw]."""
+        axes = (vertical, horizontal)
+        if up == 2:
+            # output i of the transposed convolution is output i - (n - 1 - before) of ours
+            margin = tuple(n - 1 - before if a else 0 for a in axes)
+            y = F.conv_transpose2d(x, w.flip([2, 3]), stride=tuple(2 if a else 1 for a in axes), padding=margin, groups=c)
+            h, wd = (s * (2 if a else 1) for s, a in zip(x.shape[2:], axes, strict=True))
+            return y[:, :, :h, :wd]
+        if before == after:
+            return F.conv2d(
+                x, w, stride=tuple(down if a else 1 for a in axes), padding=tuple(before * a for a in axes), groups=c
+            )
+        pad = [before * horizontal, after * horizontal, before * vertical, after * vertical]
+        return F.conv2d(F.pad(x, pad), w, stride=tuple(down if a else 1 for a in axes), groups=c)
+
+    def weights(kernels: Sequence[Tensor]) -> list[Tensor]:
+        layout = torch.channels_last if case.channels_last else torch.contiguous_format
+        return [k.expand(c, 1, *k.shape).contiguous(memory_format=layout) for k in kernels]
+
+    (square,) = weights([torch.outer(flipped, flipped) * up * up])
+    column, line = weights([flipped[:, None] * up, flipped[None, :] * up])
+    return {
+        "plain 2-D": lambda x: along(x, square, True, True),
+        "plain separable": lambda x: along(along(x, column, True, False), line, False, True),
+    }
+
+
+def task(mode: str, function: Function, tensors: list[Tensor], dy: Tensor) -> Callable[[], list[Tensor]]:
+    """What is timed: the output, the gradients along dy, or the gradient of their square sum, as in a penalty."""
+
+    def forward() -> list[Tensor]:
+        with torch.no_grad():
+            return [function(*tensors)]
+
+    def forward_backward() -> list[Tensor]:
+        return list(torch.autograd.grad(function(*tensors), tensors, dy))
+
+    def second_order() -> list[Tensor]:
+        grads = torch.autograd.grad(function(*tensors), tensors, dy, create_graph=True)
+        penalty = grads[0].square().sum()
+        return list(torch.autograd.grad(penalty, [dy]))
+
+    return {"forward": forward, "forward_backward": forward_backward, "second_order": second_order}[mode]
+
+
+def verify(got: list[Tensor], true: list[Tensor], case: Case) -> None:
+    """Refuses to time a contender that is wrong on this very case."""
+    for g, t in zip(got, true, strict=True):
+        summed = case.shape[0] * case.shape[2] * case.shape[3] if t.ndim == 1 else 144
+        limit = 16 * torch.finfo(torch.float32).eps * summed**0.5 * max(t.abs().max().item(), 1.0)
+        error = (g.double() - t).abs().max().item()
+        if not error <= limit or g.shape != t.shape:
+            raise AssertionError(f"{case}: error {error:.3g} > {limit:.3g}")

@@ -1,0 +1,74 @@
+// Vectors as wide as the registers of the instruction set, through the compilers' vector extension.
+#pragma once
+
+#include <utility>
+
+#include "common.h"
+
+namespace {
+
+#if GAN_FAST_ISA == 2
+constexpr int kVectorBytes = 64;
+#elif GAN_FAST_ISA == 1
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+template <typename A>
+constexpr int kLanesOf = kVectorBytes / static_cast<int>(sizeof(A));
+
+template <typename A, int L>
+struct VectorOf {
+  typedef A type __attribute__((vector_size(sizeof(A) * L)));
+};
+template <typename A, int L>
+using Vector = typename VectorOf<A, L>::type;
+
+template <int L, typename T>
+GF_HD Vector<compute_t<T>, L> load_vector(const T* p) {
+  Vector<compute_t<T>, L> v;
+  if constexpr (std::is_same_v<T, compute_t<T>>) {
+    std::memcpy(&v, p, sizeof v);
+  } else {
+    compute_t<T> loaded[L];
+    for (int i = 0; i < L; ++i) loaded[i] = load(p[i]);
+    std::memcpy(&v, loaded, sizeof v);
+  }
+  return v;
+}
+
+template <int L, typename T>
+GF_HD void store_vector(T* p, Vector<compute_t<T>, L> v) {
+  if constexpr (std::is_same_v<T, compute_t<T>>) {
+    std::memcpy(p, &v, sizeof v);
+  } else {
+    compute_t<T> values[L];
+    std::memcpy(values, &v, sizeof v);
+    for (int i = 0; i < L; ++i) store(p[i], values[i]);
+  }
+}
+
+template <int L, typename V, int... I>
+GF_HD V shuffle(V a, V b, std::integer_sequence<int, I...>) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, I...);
+#else
+  typedef std::conditional_t<sizeof(a[0]) == 4, int32_t, int64_t> Index __attribute__((vector_size(sizeof(V))));
+  return __builtin_shuffle(a, b, Index{I...});
+#endif
+}
+
+// a0 b0 a1 b1 ...: its lower (HALF 0) or upper half
+template <int L, int HALF, typename V, int... I>
+GF_HD V interleave(V a, V b, std::integer_sequence<int, I...>) {
+  return shuffle<L>(a, b, std::integer_sequence<int, (HALF * L / 2 + I / 2 + I % 2 * L)...>());
+}
+
+// every second element of a and b, from element PARITY on
+template <int L, int PARITY, typename V, int... I>
+GF_HD V every_second(V a, V b, std::integer_sequence<int, I...>) {
+  return shuffle<L>(a, b, std::integer_sequence<int, (2 * I + PARITY)...>());
+}
+
+}  // namespace

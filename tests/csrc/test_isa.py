@@ -1,0 +1,125 @@
+"""Each instruction set of the CPU module against the reference, and what must not depend on threads or on the run."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+_cpu = pytest.importorskip("gan_fast._cpu", reason="the CPU module was not built")
+
+from gan_fast import ops, testing  # noqa: E402
+
+ISAS = ("plain", "avx2", "avx512")
+FEW = {
+    "bias_act": ("lrelu-bias-clamp", "swish-bias", "softplus-bias-clamp", "elu-bias", "lrelu-large", "lrelu-2d"),
+    "upfirdn2d": (
+        *("up2-wide-contiguous", "up2-wide-channels_last", "down2-wide-contiguous", "fir-wide-channels_last"),
+        *("12-taps-up2-contiguous", "12-taps-down2-contiguous", "asymmetric-contiguous", "flip-channels_last"),
+    ),
+}
+CHECK = f"""
+import sys, torch
+from gan_fast import _cpu, testing
+assert _cpu.isa == sys.argv[1], _cpu.isa
+few = {FEW!r}
+for op, names in few.items():
+    found = [s for s in testing.samples(op) if s.name in names]
+    assert len(found) == len(names), [s.name for s in found]
+    for sample in found:
+        for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+            testing.assert_matches_reference(sample, "cpu", dtype)
+"""
+
+
+@pytest.mark.parametrize("isa", ISAS[: ISAS.index(_cpu.isa) + 1])
+def test_every_instruction_set_matches_the_reference(isa: str) -> None:
+    environment = os.environ | {"GAN_FAST_ISA": isa}
+    done = subprocess.run([sys.executable, "-c", CHECK, isa], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_unknown_instruction_set_is_an_error() -> None:
+    environment = os.environ | {"GAN_FAST_ISA": "sse9"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import gan_fast._cpu"], env=environment, capture_output=True, text=True
+    )
+    assert "GAN_FAST_ISA: got 'sse9', takes plain, avx2 or avx512" in done.stderr
+
+
+def _results(threads: int, channels_last: bool) -> list[torch.Tensor]:
+    """Everything that runs in parallel, above the size from which it does."""
+    torch.manual_seed(0)
+    x = torch.randn(5, 70, 33, 31, requires_grad=True)
+    b = torch.randn(70, requires_grad=True)
+    f = ops.setup_filter([1, 3, 3, 1])
+    if channels_last:
+        x = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        y = ops.bias_act(x, b, act="swish", clamp=1.0, backend="cpu")
+        up, down = ops.upsample2d(x, f, backend="cpu"), ops.downsample2d(x, f, backend="cpu")
+        grads = torch.autograd.grad(y, [x, b], torch.ones_like(y))
+        return [y.detach(), up.detach(), down.detach(), *grads]
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_bits_do_not_depend_on_the_number_of_threads(channels_last: bool) -> None:
+    one = _results(1, channels_last)
+    for threads in (1, 2, 3, 8):
+        for a, b in zip(one, _results(threads, channels_last), strict=True):
+            assert torch.equal(a, b), f"{threads} threads"
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_long_bias_sums_stay_accurate(channels_last: bool) -> None:
+    """A sum of 1.3 million equal numbers in float32, one after the other, would be off by percents."""
+    dy = torch.full((5, 3, 512, 512), 0.1)
+    if channels_last:
+        dy = dy.contiguous(memory_format=torch.channels_last)
+    b = torch.zeros(3, requires_grad=True)
+    (db,) = torch.autograd.grad(ops.bias_act(dy, b, backend="cpu"), [b], dy)
+    torch.testing.assert_close(db.double(), dy.double().sum([0, 2, 3]), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("offset", range(4))
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 129])
+def test_alignment_and_tails(offset: int, width: int) -> None:
+    """Tensors that begin anywhere in memory and rows of every length, in vectors of every width."""
+    memory = torch.randn(2 * 3 * 5 * width + offset)
+    x = memory[offset:].view(2, 3, 5, width)
+    b = torch.randn(3)
+    f = ops.setup_filter([1, 2, 4, 3])
+    for layout in (torch.contiguous_format, torch.channels_last):
+        t = x.contiguous(memory_format=layout)
+        for up, down in ((1, 1), (2, 1), (1, 2), (2, 3)):
+            y = ops.upfirdn2d(t, f, up=up, down=down, padding=2, backend="cpu")
+            torch.testing.assert_close(y, ops.upfirdn2d(t, f, up=up, down=down, padding=2, backend="reference"))
+        y = ops.bias_act(t, b, act="lrelu", backend="cpu")
+        torch.testing.assert_close(y, ops.bias_act(t, b, act="lrelu", backend="reference"))
+
+
+def test_half_precision_is_rounded_to_nearest_even() -> None:
+    """Every float16 and bfloat16 number passes unchanged, and every midpoint of two rounds as PyTorch rounds it."""
+    bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16)
+    for dtype in (torch.float16, torch.bfloat16):
+        x = bits.view(dtype)
+        y = ops.bias_act(x, dim=0, backend="cpu")
+        assert torch.equal(y.isnan(), x.isnan())
+        assert torch.equal(y[~x.isnan()], x[~x.isnan()])
+        for gain in (0.75, 1 / 3, 2.0**-9, 3.0):
+            y = ops.bias_act(x, dim=0, gain=gain, backend="cpu")
+            true = (x.float() * gain).to(dtype)
+            assert torch.equal(y.nan_to_num(nan=0.125), true.nan_to_num(nan=0.125))
+
+
+@pytest.mark.parametrize("name", ["lrelu-large", "up2-wide-channels_last"])
+def test_equal_bits_on_two_runs(name: str) -> None:
+    op = "bias_act" if name.startswith("lrelu") else "upfirdn2d"
+    (sample,) = (s for s in testing.samples(op) if s.name == name)
+    first, again = (testing.evaluate(sample, "cpu", torch.float32) for _ in range(2))
+    assert all(torch.equal(first[k], again[k]) for k in first)

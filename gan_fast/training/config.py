@@ -78,7 +78,7 @@ class TrainConfig(BaseModel):
     ema_kimg: float = Field(3.0, ge=0, description="half-life of the generator's average, in kimg")
     ema_ramp: float = Field(0.1, gt=0, description="the half-life is at most this share of the images shown so far")
     mode_seeking: float = Field(0.003, ge=0, description="weight of the mode-seeking term, against collapse in a class")
-    style_mixing: float = Field(0.0, ge=0, le=1, description="probability that a batch mixes two w")
+    style_mixing: float = Field(0.5, ge=0, le=1, description="probability that a batch mixes two w")
     class_group: int = Field(2, ge=1, description="images of one class that stand together in a minibatch-stddev group")
     translate: float = Field(0.0, ge=0, lt=1, description="random translation before D, as a share of the side")
     eval_kimg: float = Field(4.0, gt=0, description="metrics and a grid every so many kimg")

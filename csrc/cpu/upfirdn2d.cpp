@@ -11,6 +11,7 @@ namespace {
 using namespace gan_fast;
 
 constexpr int64_t kTile = 4096;  // elements of t made before they are read: they stay in the first-level cache
+constexpr int64_t kPixels = 2048;  // likewise for pixels of many channels
 constexpr int64_t kMargin = 64;  // vectors may read this far beyond a row of t
 
 // The weights of a sum: in registers where their number is known (TAPS > 0).
@@ -130,6 +131,21 @@ void up2_rows(View<A> even, View<A> odd, int64_t t_step, T* y, int64_t n, int64_
   }
 }
 
+// Pixels of n elements: y[2 m + p, i] = sum over k of f[p][k] t[p][m + k, i]
+template <int L, int TAPS, typename T, typename A>
+void up2_pixels(View<A> even, View<A> odd, T* y, int64_t n, int64_t count) {
+  const Weights<TAPS, A> w0(even.f, even.taps), w1(odd.f, odd.taps);
+  for (; count > 0; --count, y += 2 * n, even.t += n, odd.t += n) {
+    const auto vector = [&](int64_t i) __attribute__((always_inline)) {
+      store_vector<L>(y + i, weigh<L>(w0, even.t + i, n));
+      store_vector<L>(y + n + i, weigh<L>(w1, odd.t + i, n));
+    };
+    int64_t i = 0;
+    for (; i + L <= n; i += L) vector(i);
+    if (i < n) vector(n - L);
+  }
+}
+
 // Rows of n elements: y[m] = sum over k of f[k] t[2 m + k]
 template <int L, int TAPS, typename T, typename A>
 void down2_rows(View<A> view, int64_t t_step, T* y, int64_t n, int64_t rows) {
@@ -190,6 +206,16 @@ struct Axis {
   // the part of [lowest, highest] that x has
   int64_t begin() const { return lowest > 0 ? lowest : 0; }
   int64_t end() const { return highest + 1 < in ? highest + 1 : in; }
+
+  // the first sample of x that the periods before m do not read
+  int64_t first_unread(int64_t m) const {
+    int64_t sample = lowest;
+    for (int64_t p = 0; p < period; ++p) {
+      const int64_t end = phases[p].first + step * (m - 1) + phases[p].taps;
+      if (end > sample) sample = end;
+    }
+    return sample;
+  }
 
   // The taps of a filter with those of each phase side by side: phase p's begin at p max_taps.
   template <typename A>
@@ -291,6 +317,11 @@ class Resampler {
       const T* x = x_ + image * along_.in * across_.in * pixel_;
       T* y = y_ + (image * along_.out + first) * across_.out * pixel_;
       if (filter_.separable && planes_ == 1) {
+        if (block_ > 1) {
+          for (int64_t i = first; i < last; ++i, y += across_.out * pixel_)
+            make_pixels(x, row(i / along_.period, i % along_.period), t, y);
+          return;
+        }
         meet_band(x, first, last, t);
         filter_rows<false>(t, 0, y, last - first);
         return;
@@ -382,26 +413,63 @@ class Resampler {
     }
   }
 
+  View<A> view(const A* t, int64_t d, int64_t p) const {
+    const Phase& phase = across_.phases[p];
+    return {t + (phase.first - across_.lowest) * block_, across_taps(d, p), phase.taps};
+  }
+
+  // The periods [begin, end) of one row of pixels.
+  template <bool ADD, typename Out>
+  void filter_pixels(const A* t, int64_t d, Out* y, int64_t begin, int64_t end) const {
+    const int64_t period = across_.period, skip = across_.step * block_;
+    t += begin * skip;
+    y += begin * period * block_;
+    if constexpr (!ADD) {
+      const View<A> even = view(t, d, 0), odd = view(t, d, period - 1);
+      const int64_t pairs = (across_.out < 2 * end ? across_.out / 2 : end) - begin;
+      if (period == 2 && across_.step == 1 && even.taps == 2 && odd.taps == 2) {
+        up2_pixels<kLanesOf<A>, 2>(even, odd, y, block_, pairs);
+        if (begin + pairs < end)
+          combine<false>(even.t + pairs * block_, block_, even.f, 2, y + 2 * pairs * block_, block_);
+        return;
+      }
+    }
+    for (int64_t p = 0; p < period; ++p) {
+      const View<A> v = view(t, d, p);
+      const int64_t last = end < across_.count(p) ? end : across_.count(p);
+      combine<ADD>(v.t, block_, v.f, v.taps, y + p * block_, block_, last - begin, skip, period * block_);
+    }
+  }
+
+  // One output row of pixels, a few at a time, so that t is read while it is in the first-level cache.
+  void make_pixels(const T* x, const Row& r, A* t, T* y) const {
+    const int64_t x_row = across_.in * pixel_, periods = across_.count(0);
+    const int64_t size = kPixels / (block_ * across_.step) + 1;
+    int64_t made = across_.begin();
+    for (int64_t begin = 0; begin < periods; begin += size) {
+      const int64_t end = begin + size < periods ? begin + size : periods;
+      int64_t reach = across_.first_unread(end);
+      if (reach > across_.end()) reach = across_.end();
+      if (reach > made) {
+        combine<false>(x + (r.base + r.begin) * x_row + made * pixel_, x_row,
+                       along_taps_.get() + r.p * along_.max_taps + r.begin, r.end - r.begin,
+                       t + (made - across_.lowest) * block_, (reach - made) * block_);
+        made = reach;
+      }
+      filter_pixels<false>(t, 0, y, begin, end);
+    }
+  }
+
   // Rows of y = rows of t filtered by row d of the filter, added to y where ADD.
   template <bool ADD, typename Out>
   void filter_rows(const A* t, int64_t d, Out* y, int64_t rows) const {
     const int64_t period = across_.period, step = across_.step, n = across_.out;
-    const auto view = [&](int64_t p) {
-      const Phase& phase = across_.phases[p];
-      return View<A>{t + (phase.first - across_.lowest) * block_, across_taps(d, p), phase.taps};
-    };
-    const View<A> first = view(0);
+    const View<A> first = view(t, d, 0), second = view(t, d, period > 1 ? 1 : 0);
     if (block_ > 1) {
-      for (int64_t i = 0; i < rows; ++i)
-        for (int64_t p = 0; p < period; ++p) {
-          const View<A> v = view(p);
-          combine<ADD>(v.t + i * row_, block_, v.f, v.taps, y + (i * n + p) * block_, block_, across_.count(p),
-                       step * block_, period * block_);
-        }
+      for (int64_t i = 0; i < rows; ++i) filter_pixels<ADD>(t + i * row_, d, y + i * n * block_, 0, across_.count(0));
     } else if (period == 1 && step == 1) {
       combine<ADD>(first.t, 1, first.f, first.taps, y, n, rows, row_, n);
-    } else if (!ADD && period == 2 && step == 1 && view(1).taps > 0 && first.taps > 0) {
-      const View<A> second = view(1);
+    } else if (!ADD && period == 2 && step == 1 && first.taps > 0 && second.taps > 0) {
       const int64_t both = first.taps == second.taps ? first.taps : 0;
       const auto run = [&](auto lanes) {
         constexpr int L = decltype(lanes)::value;
@@ -421,8 +489,7 @@ class Resampler {
     } else {
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t p = 0; p < period; ++p) {
-          View<A> v = view(p);
-          v.t += i * row_;
+          View<A> v = view(t + i * row_, d, p);
           for (int64_t j = i * n + p; j < (i + 1) * n; j += period, v.t += step) {
             A sum = ADD ? load(y[j]) : A(0);
             for (int64_t k = 0; k < v.taps; ++k) sum += v.f[k] * v.t[k];

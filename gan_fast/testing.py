@@ -406,7 +406,7 @@ def _modulated_conv2d_samples() -> Iterator[Sample]:
             tensors,
             settings,
             differentiable=("x", "w", "s", "b", "noise"),
-            reductions=dict.fromkeys(("y", "x", "w", "s", "b", "noise", "dy"), 5 * k * k * 36 * 16),
+            reductions=dict.fromkeys(("y", "x", "w", "s", "b", "noise", "dy"), 5 * k * k),
         )
 
 

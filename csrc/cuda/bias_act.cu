@@ -150,12 +150,12 @@ __global__ void __launch_bounds__(kThreads) bias_act_kernel(const Problem p) {
   for (int64_t tile = first; tile < last; tile += kUnroll) {
     V v[kUnroll], s[kUnroll] = {}, w[kUnroll] = {}, y[kUnroll];
     int64_t at[kUnroll];
-    int left[kUnroll];  // columns from the thread's first to the end of the row; none if that is outside
+    int left[kUnroll];  // columns from the thread's first to the end of the row, 0 or less outside
 #pragma unroll
     for (int i = 0; i < kUnroll; ++i) {
       const int64_t row = tile_y * blockDim.y + ty, x = tile_x * tile_width + column;
-      const bool inside = tile + i < last && row < p.rows && x < p.width;
-      left[i] = !inside ? 0 : p.width - x < tile_width ? static_cast<int>(p.width - x) : tile_width;
+      const bool inside = tile + i < last && row < p.rows;
+      left[i] = inside ? static_cast<int>(p.width - x < tile_width ? p.width - x : tile_width) : 0;
       at[i] = row * p.row_stride + base + x;
       v[i] = load<T, SIZE>(v_ptr + at[i], p.vectors, stride, left[i]);
       if (ORDER > 0 && s_ptr != nullptr) s[i] = load<T, SIZE>(s_ptr + at[i], p.vectors, stride, left[i]);

@@ -44,8 +44,11 @@ def verify(
         caption="float32 and float64 against the float64 reference; half precision against twice the reference's own",
     )
     for column in ("op", "backend", "dtype", "checks", *testing.ORDERS, "verdict"):
-        table.add_column(column, justify="right" if column in testing.ORDERS or column == "checks" else "left")
+        numbers = column == "checks" or column in testing.ORDERS
+        table.add_column(column, justify="right" if numbers else "left", no_wrap=True)
     console = Console()
+    if not console.is_terminal:
+        console.width = 120
     wrong: list[str] = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("verify", total=sum(len(testing.samples(r.op)) for r in runs))

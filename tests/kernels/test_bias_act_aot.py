@@ -12,7 +12,7 @@ import sass
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED_LIMIT = 48 * 1024  # of a block, with no special request
-REGISTERS = 96  # two blocks of 256 threads a multiprocessor, each with enough loads in flight
+REGISTERS = {"triton": 96, "cuda": 64}  # five blocks of 128 threads a multiprocessor, four of 256
 
 
 def calls(dtype: str, channels_last: bool, capabilities: tuple[int, ...] = (90,)) -> list[dict]:
@@ -54,7 +54,7 @@ def test_triton_sm90(compiled: list[dict]) -> None:
     inputs = {"bias_act": 1, "bias_act_grad": 2, "bias_act_grad2": 3}
     for c in sm90:
         (kernel,) = sass.read_cubin(Path(c["file"]))
-        assert kernel.registers <= REGISTERS, (c, kernel)
+        assert kernel.registers <= REGISTERS["triton"], (c, kernel)
         assert kernel.local_bytes == 0, (c, kernel)
         assert c["shared"] <= SHARED_LIMIT, c
         if c["kernel"] == "bias_act_kernel":
@@ -72,7 +72,7 @@ def test_cuda_sm90(tmp_path: Path) -> None:
     assert len(passes) == 12, "three orders in four element types"
     assert len(kernels) == 16, "and the second stage of the sums"
     for kernel in kernels:
-        assert kernel.registers <= REGISTERS, kernel
+        assert kernel.registers <= REGISTERS["cuda"], kernel
         assert kernel.local_bytes == 0, kernel
         assert kernel.shared_bytes <= SHARED_LIMIT, kernel
     for order in range(3):

@@ -98,7 +98,6 @@ def launcher(module: ModuleType, primitive: str) -> Callable[..., None]:
 
 
 def against_reference(op: str) -> int:
-    import torch
 
     from gan_fast import testing
     from gan_fast.ops import backends

@@ -1,0 +1,111 @@
+"""Metrics of generated digits, in the features of a small digit classifier that ships with the package."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_fast.data import digits, to_float, to_uint8
+from gan_fast.metrics.frechet import frechet_distance
+from gan_fast.metrics.neighbours import density_coverage, precision_recall
+
+WEIGHTS = "digit_classifier.safetensors"
+NUM_CLASSES = 10
+
+
+class DigitClassifier(nn.Module):
+    """Two 3x3 convolutions, each followed by ReLU and 2x2 mean pooling, then 32 features and 10 logits.
+
+    Takes images [N, 1, 16, 16], float32 in [-1, 1]. `scripts/train_digit_classifier.py` trains it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv0 = nn.Conv2d(1, 16, 3, padding=1)
+        self.conv1 = nn.Conv2d(16, 32, 3, padding=1)
+        self.fc = nn.Linear(32 * 4 * 4, 32)
+        self.out = nn.Linear(32, NUM_CLASSES)
+
+    def features(self, x: Tensor) -> Tensor:
+        """[N, 1, 16, 16] -> features [N, 32], not negative."""
+        x = F.avg_pool2d(F.relu(self.conv0(x)), 2)
+        x = F.avg_pool2d(F.relu(self.conv1(x)), 2)
+        return F.relu(self.fc(x.flatten(1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 1, 16, 16] -> logits [N, 10]."""
+        return self.out(self.features(x))
+
+
+def load_digit_classifier() -> DigitClassifier:
+    """The classifier with the weights that ship with the package, in eval mode, on the CPU."""
+    from safetensors.torch import load
+
+    classifier = DigitClassifier()
+    classifier.load_state_dict(load(files("gan_fast.metrics").joinpath(WEIGHTS).read_bytes()))
+    return classifier.eval().requires_grad_(False)
+
+
+class DigitsMetrics:
+    """Compares generated digits with real ones.
+
+    The real digits are split into two halves, stratified by class. Generated images are measured against the first
+    half; `real_halves` is the same measurement made on the second half: what a perfect generator would get.
+    Ask the generator for the labels `self.labels`, so that sample counts and class shares agree too.
+    """
+
+    def __init__(self) -> None:
+        images = digits(16)
+        even = images.class_rank() % 2 == 0
+        self._classifier = load_digit_classifier()
+        self._reference = self._classify(images.images[even])[0]
+        second = images.subset(~even)
+        self.labels: Tensor = second.labels
+        self.real_halves: dict[str, float] = self(to_float(second.images), second.labels)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, labels: Tensor | None = None) -> dict[str, float]:
+        """Measure generated images.
+
+        Args:
+            x: images [N, 1, H, W], nominally in [-1, 1]; rounded to 8 bits, and resized to 16x16 where another size.
+            labels: int64 [N], the classes that were asked for; None for an unconditional generator.
+
+        Returns:
+            samples: N; fd_digits: Frechet distance of the features to the real ones (not FID: other features);
+            precision, recall (k = 3); density, coverage (k = 5); classes: how many of the ten classes hold more than
+            3 % of the samples; class_accuracy: share of samples classified as the asked-for class (with labels only).
+
+        Raises:
+            ValueError: `x` has not one channel, or holds NaN or infinity.
+        """
+        if x.ndim != 4 or x.shape[1] != 1:
+            raise ValueError(f"x: expected images [N, 1, H, W], got shape {tuple(x.shape)}")
+        if not torch.isfinite(x).all():
+            raise ValueError("x: the images hold NaN or infinity")
+        features, predicted = self._classify(to_uint8(x))
+        precision, recall = precision_recall(self._reference, features)
+        density, coverage = density_coverage(self._reference, features)
+        share = torch.bincount(predicted, minlength=NUM_CLASSES) / len(predicted)
+        result = {
+            "samples": len(x),
+            "fd_digits": frechet_distance(self._reference, features),
+            "precision": precision,
+            "recall": recall,
+            "density": density,
+            "coverage": coverage,
+            "classes": int((share > 0.03).sum()),
+        }
+        if labels is not None:
+            result["class_accuracy"] = float((predicted == labels.to(predicted.device)).double().mean())
+        return result
+
+    def _classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = to_float(images.cpu())
+        if x.shape[2:] != (16, 16):
+            x = F.interpolate(x, size=(16, 16), mode="bilinear", antialias=True, align_corners=False)
+        features = self._classifier.features(x)
+        return features, self._classifier.out(features).argmax(1)

@@ -1,0 +1,155 @@
+"""Checkpoints: weights as safetensors with the run's settings inside, optimiser state beside them.
+
+    checkpoint-<step>.optimizer.pt    Adam's state of both networks: torch.save, read with weights_only=True
+    checkpoint-<step>.safetensors     G.*, G_ema.*, D.*; written last, so a step is complete when this file is there
+
+Every file is written under another name, flushed to the disk, and then renamed: a crash leaves the old files whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+FORMAT = "gan_fast checkpoint 1"
+NAME = re.compile(r"checkpoint-(\d{8})\.safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint's safetensors file holds.
+
+    Attributes:
+        step: steps done.
+        config: the run's settings.
+        network: the networks' configuration.
+        weights: for "G", "G_ema" and "D": the state dict.
+    """
+
+    step: int
+    config: dict[str, Any]
+    network: dict[str, Any]
+    class_names: tuple[str, ...]
+    weights: dict[str, dict[str, Tensor]]
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Run `write` on a temporary file beside `path`, flush it to the disk, and rename it to `path`."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, optimizers: dict[str, Any], keep: int) -> Path:
+    """Write a checkpoint into `folder`, delete all but the newest `keep`, and return the safetensors file's path.
+
+    Raises:
+        ValueError: a weight is NaN or infinite; nothing is written.
+    """
+    tensors = {f"{name}.{k}": v for name, state in checkpoint.weights.items() for k, v in state.items()}
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"checkpoint: {name} holds NaN or infinity at step {checkpoint.step}; not saved")
+    metadata = {
+        "format": FORMAT,
+        "step": str(checkpoint.step),
+        "config": json.dumps(checkpoint.config),
+        "network": json.dumps(checkpoint.network),
+        "class_names": json.dumps(checkpoint.class_names),
+    }
+    data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
+    path = folder / f"checkpoint-{checkpoint.step:08d}.safetensors"
+    state = {"step": checkpoint.step, **optimizers}
+    write_atomically(_optimizer_path(path), lambda file: torch.save(state, file))
+    write_atomically(path, lambda file: file.write(data))
+    for old in list_checkpoints(folder)[:-keep]:
+        old.unlink()
+        _optimizer_path(old).unlink(missing_ok=True)
+    return path
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The safetensors files of the checkpoints in `folder`, oldest first."""
+    return sorted(p for p in folder.iterdir() if NAME.fullmatch(p.name))
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """A checkpoint file from its own path, or the newest one in a run's folder.
+
+    Raises:
+        ValueError: neither is there.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = list_checkpoints(path)
+        if not found:
+            raise ValueError(f"no checkpoint in {path} (looked for checkpoint-<step>.safetensors)")
+        return found[-1]
+    if not path.is_file():
+        raise ValueError(f"no such run or checkpoint: {path}")
+    return path
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read the safetensors file of a checkpoint.
+
+    Raises:
+        ValueError: the file is missing, damaged, or no checkpoint; it is named.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"cannot read the checkpoint {path}: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} is no checkpoint of gan_fast: its format is {metadata.get('format')!r}, not {FORMAT!r}"
+        )
+    weights: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        network, _, key = name.partition(".")
+        weights.setdefault(network, {})[key] = tensor
+    config, network = json.loads(metadata["config"]), json.loads(metadata["network"])
+    return Checkpoint(int(metadata["step"]), config, network, tuple(json.loads(metadata["class_names"])), weights)
+
+
+def load_optimizers(path: Path, step: int) -> dict[str, Any]:
+    """Read the optimiser state that belongs to the checkpoint file `path`.
+
+    Raises:
+        ValueError: the file is missing, damaged, or of another step; it is named.
+    """
+    path = _optimizer_path(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises many kinds for a damaged file
+        raise ValueError(f"cannot read the optimiser state {path}: {error}") from error
+    if state.get("step") != step:
+        raise ValueError(f"{path} belongs to step {state.get('step')}, but its checkpoint to step {step}")
+    return state
+
+
+def _optimizer_path(path: Path) -> Path:
+    return path.with_suffix(".optimizer.pt")

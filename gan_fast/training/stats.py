@@ -1,0 +1,45 @@
+"""The log of a run: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gan_fast.training.checkpoint import write_atomically
+
+Record = dict[str, Any]
+LOG = "log.jsonl"
+
+
+def append(run: Path, record: Record) -> None:
+    """Add a record to the run's log."""
+    with (run / LOG).open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def read(run: Path) -> list[Record]:
+    """All records of the run's log; a last line that a crash cut short is left out."""
+    path = run / LOG
+    if not path.exists():
+        return []
+    records = []
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise ValueError(f"{path}, line {number}: {error}") from error
+    return records
+
+
+def rewind(run: Path, step: int) -> None:
+    """Drop the records after `step`, which a resumed run will write again."""
+    kept = "".join(json.dumps(r) + "\n" for r in read(run) if r["step"] <= step)
+    write_atomically(run / LOG, lambda file: file.write(kept.encode()))
+
+
+def evaluations(run: Path) -> list[Record]:
+    """The records of the run's evaluations, oldest first."""
+    return [r for r in read(run) if r["kind"] == "evaluation"]

@@ -1,0 +1,129 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from gan_fast.cli import COMMANDS, app
+
+SHORT = [
+    "--kimg=0.016", "--batch=8", "--threads=1",
+    "--set=model={img_resolution=8, channel_base=64, channel_max=8, z_dim=8, w_dim=8}",
+]  # fmt: skip
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Runs the command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+    return lambda *arguments: runner.invoke(app, [str(a) for a in arguments])
+
+
+def test_train_resume_generate(call, tmp_path):
+    result = call("train", *SHORT)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[0].startswith("1442 images, 8x8, 10 classes; G ")
+    table = result.output[result.output.index("real halves") :]
+    for name in (
+        "FD_digits",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "classes covered",
+        "class accuracy",
+        "samples",
+    ):
+        assert name in table
+    assert lines[-1] == "Next: gan-fast generate runs/00000-digits --classes 3 --psi 0.7"
+    run = tmp_path / "runs" / "00000-digits"
+    grid = re.search(r"Grid: (\S+)", result.output)[1]
+    assert Image.open(tmp_path / grid).size == (498, 498)
+    assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()] == [0, 2, 2]
+
+    result = call("train", "--resume", "latest", "--kimg", "0.024", "--threads", "1")
+    assert result.exit_code == 0, result.output
+    assert "Resuming runs/00000-digits" in result.output
+    assert (run / "checkpoint-00000003.safetensors").exists()
+
+    result = call(*lines[-1].removeprefix("Next: gan-fast ").split())
+    assert result.exit_code == 0, result.output
+    assert "10 images are in runs/00000-digits/generated.png" in result.output
+    assert Image.open(run / "generated.png").size == (4 * 50 - 2, 3 * 50 - 2)
+
+    result = call("generate", "latest", "--seeds", "0-2,9", "--class", "4,7-8", "--grid", "2x7", "--out", "a/b.png")
+    assert result.exit_code == 0, result.output
+    assert Image.open(tmp_path / "a" / "b.png").size == (7 * 50 - 2, 2 * 50 - 2)
+
+    result = call("generate", "--seeds", "5", "--classes", "0-1", "--separate", "--out", "many")
+    assert sorted(p.name for p in (tmp_path / "many").iterdir()) == ["seed000005-0.png", "seed000005-1.png"]
+    assert Image.open(tmp_path / "many" / "seed000005-0.png").size == (8, 8)
+
+    for arguments, named in [
+        (["--seeds", "3-1"], "--seeds"),
+        (["--classes", "12"], "--classes: there are 10"),
+        (["--grid", "2by3"], "--grid"),
+        (["--grid", "1x1"], "no place for 100"),
+        (["--psi", "-1"], "--psi"),
+    ]:
+        result = call("generate", "latest", *arguments)
+        assert result.exit_code == 2
+        assert named in result.stderr
+
+    for arguments, named in [
+        (["--outdir", run], "never overwritten"),
+        (["--resume", "latest"], "has its 0.024 kimg"),
+        (["--resume", "latest", "--gamma", "3"], "gamma: a resumed run keeps"),
+        (["--resume", "latest", "--outdir", "x"], "--resume"),
+        (["--resume", "absent"], "absent"),
+    ]:
+        result = call("train", *arguments)
+        assert result.exit_code == 2
+        assert named in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--set", "gama=1"], "gama: unknown setting"),
+        (["--set", "gama"], "--set: expected KEY=VALUE"),
+        (["--config", "absent.toml"], "absent.toml"),
+        (["--data", "no/folder"], "no/folder"),
+        (["--batch", "-2"], "batch"),
+    ],
+)
+def test_bad_arguments_are_named_and_leave_nothing(call, tmp_path, arguments, named):
+    result = call("train", *arguments)
+    assert result.exit_code == 2
+    assert named in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_to_resume_or_generate_from(call):
+    assert "no run with a checkpoint" in call("train", "--resume", "latest").stderr
+    assert "no run with a checkpoint" in call("generate").stderr
+
+
+def test_the_printed_settings_are_a_settings_file(call, tmp_path):
+    printed = call("train", "--print-config", *SHORT, "--seed=4").stdout
+    (tmp_path / "settings.toml").write_text(printed)
+    assert call("train", "--print-config", "--config", "settings.toml").stdout == printed
+    assert "seed = 4 " in printed
+
+
+@pytest.mark.parametrize("command", [c.__name__ for c in COMMANDS])
+def test_help_has_examples(call, command):
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert f"gan-fast {command}" in result.output
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys, gan_fast.cli; print(*{'torch', 'pydantic', 'sklearn', 'triton'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"

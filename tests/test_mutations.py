@@ -1,0 +1,166 @@
+"""A bug planted in any kernel is noticed: each mutant is built, run through the checks of `verify`, and must fail."""
+
+import functools
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from gan_fast import testing
+from gan_fast.ops import backends
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIM = ROOT / "tests" / "csrc" / "cuda_on_cpu"
+NO_SANITIZER = ROOT / "tests" / "csrc" / "no_sanitizer.cpp"
+MODULE = "mutant"
+
+sys.path.insert(0, str(SHIM))
+import emulated  # noqa: E402
+
+
+class Mutant(NamedTuple):
+    """Every occurrence of `old` becomes `new`; the file must hold it, so that a mutant cannot silently go stale."""
+
+    file: str
+    bug: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.file}-{self.bug}".replace(" ", "_")
+
+
+ROWS = "for (int64_t i = first; i < last; ++i)\n        make_row"
+TAIL = "if (i < n) step(i, n - i);"
+MUTANTS = [
+    Mutant("csrc/cpu/bias_act.cpp", "clamp mask lost", "v = (y < A(0) ? -y : y) >= s.clamp ? A(0) : v;", ""),
+    Mutant("csrc/cpu/bias_act.cpp", "last element unwritten", TAIL, "if (i < n) step(i, n - i - 1);"),
+    Mutant("csrc/cpu/bias_act.cpp", "second cotangent lost", "v *= load(ddx[i + j]);", ""),
+    Mutant("csrc/cpu/bias_act.cpp", "bias sum short of a lane", "sum[j] += v;", "if (j) sum[j] += v;"),
+    Mutant("csrc/cpu/upfirdn2d.cpp", "tap dropped", "k < phase.taps; ++k", "k + 1 < phase.taps; ++k"),
+    Mutant("csrc/cpu/upfirdn2d.cpp", "filter not flipped", "full[flip ? i : size - 1 - i]", "full[i]"),
+    Mutant("csrc/cpu/upfirdn2d.cpp", "last row unwritten", ROWS, ROWS.replace("< last", "< last - 1")),
+    Mutant("kernels/bias_act.py", "clamp mask lost", "d = tl.where(tl.abs(y) >= clamp, 0.0, d)", "d = d"),
+    Mutant("kernels/bias_act.py", "last element unwritten", "& (w < width)[None, :]", "& (w < width - 1)[None, :]"),
+    Mutant("kernels/bias_act.py", "slope lost", "slope = tl.where(u > 0, one, alpha)", "slope = one"),
+    Mutant("kernels/bias_act.py", "sums of one part", "sums_ptr + part.to(tl.int64) * groups", "sums_ptr"),
+    Mutant("csrc/cuda/bias_act.cu", "clamp mask lost", "if (magnitude(y) >= clamp) d = A(0);", ""),
+    Mutant("csrc/cuda/bias_act.cu", "last element unwritten", "x < p.width;", "x + 1 < p.width;"),
+    Mutant("csrc/cuda/bias_act.cu", "second cotangent lost", "d *= w;", ""),
+    Mutant("csrc/cuda/bias_act.cu", "bias sum short of a row", "int i = 1; i < kSumRows", "int i = 2; i < kSumRows"),
+]
+
+
+@functools.cache
+def binding() -> Path:
+    """csrc/python.cpp, compiled once for all mutants."""
+    import pybind11
+
+    folder = ROOT / "build" / "mutants"
+    folder.mkdir(parents=True, exist_ok=True)
+    out = folder / f"python-{os.getpid()}.o"
+    include = [f"-I{sysconfig.get_path('include')}", f"-I{pybind11.get_include()}", f"-DGAN_FAST_MODULE={MODULE}"]
+    compile_(["-O0", *include, "-c", str(ROOT / "csrc" / "python.cpp"), "-o", str(out)])
+    return out
+
+
+def compile_(arguments: list[str]) -> None:
+    command = [emulated.CXX, "-std=c++17", "-fPIC", "-fvisibility=hidden", "-w", f"-I{ROOT / 'csrc'}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def build(mutant: Mutant, folder: Path) -> tuple[ModuleType, Callable]:
+    """The mutated module, and what makes launchers of it."""
+    original = ROOT / mutant.file
+    text = original.read_text()
+    assert mutant.old in text, f"{mutant.file} no longer holds {mutant.old!r}"
+    source = folder / original.name
+    source.write_text(text.replace(mutant.old, mutant.new))
+    name = f"{MODULE}_{zlib.crc32(str(folder).encode())}"  # modules are kept by name, by Python and by pybind11
+    path, wrap = source, getattr
+    if source.suffix != ".py":
+        cuda = source.suffix == ".cu"
+        flags = ["-x", "c++", f"-I{SHIM}"] if cuda else ["-fopenmp", "-fno-math-errno", "-fno-trapping-math"]
+        path = folder / f"{name}.so"
+        compile_(["-O0", *flags, f"-I{original.parent}", "-c", str(source), "-o", str(folder / "op.o")])
+        init = f"-Wl,--defsym=PyInit_{name}=PyInit_{MODULE}"
+        stubs = [str(NO_SANITIZER)] if cuda else []
+        compile_(["-shared", "-fopenmp", init, *stubs, str(folder / "op.o"), str(binding()), "-o", str(path)])
+        wrap = emulated.launcher if cuda else backends.BACKENDS["cpu"].wrap
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module, wrap
+
+
+def survives(op: str) -> bool:
+    """Whether every check of the op passes; stops at the first that does not."""
+    for sample in testing.samples(op):
+        for dtype in (torch.float32, torch.float16):
+            if not all(check.passed for check in testing.check(sample, MODULE, dtype)):
+                return False
+    return True
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_mutant_is_noticed(mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if mutant.file.startswith("kernels") and torch.cuda.is_available():
+        pytest.skip("Triton is not in its interpreter where there is a GPU, and this runs on CPU tensors")
+    module, wrap = build(mutant, tmp_path)
+    entry = backends.Backend(lambda: ("cpu",), lambda op: module.__name__, lambda: None, wrap)
+    monkeypatch.setitem(backends.BACKENDS, MODULE, entry)
+    backends.forget()
+    try:
+        assert not survives(Path(mutant.file).stem), "the checks pass with this bug in the kernel"
+    finally:
+        backends.forget()
+        sys.modules.pop(module.__name__, None)
+
+
+@pytest.mark.parametrize("file", sorted({m.file for m in MUTANTS}))
+def test_unmutated_kernels_survive(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What kills the mutants is their bug, not the way in which they are built."""
+    test = test_mutant_is_noticed
+    text = (ROOT / file).read_text()
+    with pytest.raises(AssertionError, match="the checks pass with this bug"):
+        test(Mutant(file, "none", text, text), tmp_path, monkeypatch)
+
+
+def test_every_kernel_file_has_mutants() -> None:
+    files = {
+        str(p.relative_to(ROOT)) for g in ("csrc/cpu/*.cpp", "csrc/cuda/*.cu", "kernels/*.py") for p in ROOT.glob(g)
+    }
+    assert files - {"kernels/__init__.py"} == {m.file for m in MUTANTS}
+
+
+@pytest.mark.parametrize("command", [["verify", "--op", "upfirdn2d", "--backend", "cpu"]])
+def test_verify_fails_with_a_mutant(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command's exit code, not only the function under it."""
+    from typer.testing import CliRunner
+
+    from gan_fast.cli import app
+
+    assert CliRunner().invoke(app, command).exit_code == 0
+    mutant = next(m for m in MUTANTS if m.file == "csrc/cpu/upfirdn2d.cpp" and m.bug == "tap dropped")
+    module, wrap = build(mutant, tmp_path)
+    entry = backends.Backend(lambda: ("cpu",), lambda op: module.__name__, lambda: None, wrap)
+    monkeypatch.setitem(backends.BACKENDS, "cpu", entry)
+    backends.forget()
+    try:
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 1
+        assert "WRONG" in result.output
+    finally:
+        monkeypatch.undo()
+        backends.forget()

@@ -1,0 +1,151 @@
+import json
+import math
+import os
+import signal
+
+import pytest
+import torch
+
+from gan_fast.training import Trainer, latest_run, load_generator, stop_signals
+from gan_fast.training.checkpoint import find_checkpoint, list_checkpoints
+from gan_fast.training.loop import new_run_folder
+from gan_fast.training.stats import evaluations, read
+
+
+def weights(trainer):
+    modules = (trainer.generator, trainer.average.module, trainer.discriminator)
+    return [t.clone() for module in modules for t in module.state_dict().values()]
+
+
+def assert_same(a, b):
+    assert all(torch.equal(x, y) for x, y in zip(weights(a), weights(b), strict=True))
+
+
+def test_the_same_settings_give_the_same_weights(tiny, tmp_path):
+    first = Trainer(tiny(), tmp_path / "a")
+    start = weights(first)
+    assert first.run()
+    torch.rand(3)  # what else draws random numbers in the process does not matter
+    second = Trainer(tiny(), tmp_path / "b")
+    assert second.run()
+    assert_same(first, second)
+    assert not torch.equal(weights(first)[0], start[0])
+    other = Trainer(tiny(seed=1), tmp_path / "c")
+    assert not torch.equal(weights(other)[0], start[0])
+
+
+@pytest.mark.parametrize("stop", [3, 4])
+def test_a_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path, stop):
+    whole = Trainer(tiny(), tmp_path / "whole")
+    assert whole.run()
+    cut = Trainer(tiny(), tmp_path / "cut")
+    assert not cut.run(should_stop=lambda: cut.step == stop)
+    resumed = Trainer.resume(tmp_path / "cut")
+    assert resumed.step == stop
+    assert resumed.run()
+    assert_same(whole, resumed)
+    for a, b in zip(whole.g_adam.state.values(), resumed.g_adam.state.values(), strict=True):
+        assert torch.equal(a["exp_avg_sq"], b["exp_avg_sq"])
+
+    assert evaluations(tmp_path / "whole") == evaluations(tmp_path / "cut")
+
+
+def test_a_resumed_run_writes_its_log_again_from_there(tiny, tmp_path):
+    trainer = Trainer(tiny(), tmp_path / "run")
+    trainer.run()
+    resumed = Trainer.resume(find_checkpoint(tmp_path / "run").with_name("checkpoint-00000004.safetensors"))
+    resumed.run()
+    steps = [r["step"] for r in read(tmp_path / "run")]
+    assert steps == sorted(steps)
+    assert [r["step"] for r in evaluations(tmp_path / "run")] == [0, 8]
+
+
+def test_a_finished_run_can_be_made_longer(tiny, tmp_path):
+    whole = Trainer(tiny(kimg=0.096), tmp_path / "whole")
+    whole.run()
+    short = Trainer(tiny(), tmp_path / "short")
+    short.run()
+    longer = Trainer.resume(tmp_path / "short", kimg=0.096)
+    longer.run()
+    assert_same(whole, longer)
+    with pytest.raises(ValueError, match="gamma: a resumed run keeps"):
+        Trainer.resume(tmp_path / "short", gamma=3.0)
+
+
+def test_the_losses_fall(tiny, tmp_path, metrics):
+    model = {"img_resolution": 8, "channel_base": 128, "channel_max": 16}
+    assert Trainer(tiny(kimg=0.64, batch=16, g_lr=0.005, d_lr=0.005, model=model), tmp_path / "r").run()
+    first, last = evaluations(tmp_path / "r")
+    assert last["fd_digits"] < 0.8 * first["fd_digits"]
+    penalties = [r for r in read(tmp_path / "r") if r["kind"] == "progress"]
+    assert 0 < penalties[-1]["Dmain"] < 2 * math.log(2)
+    assert penalties[-1]["r1"] > 0
+    assert last["samples"] == 896
+    assert 0 <= last["class_accuracy"] <= 1
+
+
+def test_what_a_run_leaves(tiny, tmp_path):
+    run = tmp_path / "r"
+    Trainer(tiny(keep_checkpoints=1), run).run()
+    names = sorted(p.name for p in run.iterdir())
+    assert names == [
+        "checkpoint-00000008.optimizer.pt",
+        "checkpoint-00000008.safetensors",
+        "fakes-00000000.png",
+        "fakes-00000008.png",
+        "log.jsonl",
+        "reals.png",
+    ]
+    generator, checkpoint = load_generator(run)
+    assert generator(torch.zeros(2, 8), torch.eye(10)[:2]).shape == (2, 1, 8, 8)
+    assert (checkpoint.step, checkpoint.class_names[3]) == (8, "3")
+    with pytest.raises(ValueError, match="never overwritten"):
+        Trainer(tiny(), run)
+
+
+def test_nan_stops_the_run_and_keeps_the_last_checkpoint(tiny, tmp_path):
+    trainer = Trainer(tiny(), tmp_path)
+    trainer.run(should_stop=lambda: trainer.step == 4)
+    kept = list_checkpoints(tmp_path)
+    with torch.no_grad():
+        trainer.discriminator.b4.out.weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="loss of Gmain is nan at step 4"):
+        trainer.run()
+    assert list_checkpoints(tmp_path) == kept
+
+
+def test_a_signal_saves_and_stops(tiny, tmp_path):
+    trainer = Trainer(tiny(), tmp_path)
+    with stop_signals() as stopped:
+        finished = trainer.run(lambda record: os.kill(os.getpid(), signal.SIGTERM), lambda: stopped() is not None)
+    assert not finished
+    assert stopped() is signal.SIGTERM
+    assert list_checkpoints(tmp_path)[-1].name == "checkpoint-00000001.safetensors"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_images_without_classes(tiny, tmp_path):
+    from PIL import Image
+
+    for i in range(9):
+        Image.new("RGB", (8, 8), (20 * i, 10, 0)).save(tmp_path / f"{i}.png")
+    model = {"img_resolution": 8, "img_channels": 3, "channel_base": 64, "channel_max": 8, "z_dim": 8, "w_dim": 8}
+    trainer = Trainer(tiny(data=str(tmp_path), model=model), tmp_path / "run")
+    assert trainer.network.c_dim == 0
+    assert trainer.run()
+    assert "fd_digits" not in evaluations(tmp_path / "run")[-1]
+
+
+def test_runs_are_numbered(tmp_path):
+    assert new_run_folder("digits", tmp_path).name == "00000-digits"
+    (tmp_path / "00007-cats").mkdir()
+    assert new_run_folder("some/cats", tmp_path).name == "00008-cats"
+    with pytest.raises(ValueError, match="no run with a checkpoint"):
+        latest_run(tmp_path)
+    (tmp_path / "00007-cats" / "checkpoint-00000001.safetensors").touch()
+    assert latest_run(tmp_path).name == "00007-cats"
+
+
+def test_a_log_line_cut_short_is_left_out(tmp_path):
+    (tmp_path / "log.jsonl").write_text(json.dumps({"kind": "x", "step": 1}) + '\n{"kind": "y", "st')
+    assert read(tmp_path) == [{"kind": "x", "step": 1}]

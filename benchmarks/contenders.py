@@ -99,7 +99,9 @@ def plain_resampling(case: Case, f: Tensor) -> dict[str, Function]:
         if up == 2:
             # output i of the transposed convolution is output i - (n - 1 - before) of ours
             margin = tuple(n - 1 - before if a else 0 for a in axes)
-            y = F.conv_transpose2d(x, w.flip([2, 3]), stride=tuple(2 if a else 1 for a in axes), padding=margin, groups=c)
+            y = F.conv_transpose2d(
+                x, w.flip([2, 3]), stride=tuple(2 if a else 1 for a in axes), padding=margin, groups=c
+            )
             h, wd = (s * (2 if a else 1) for s, a in zip(x.shape[2:], axes, strict=True))
             return y[:, :, :h, :wd]
         if before == after:

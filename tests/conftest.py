@@ -15,5 +15,7 @@ def device() -> torch.device:
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _process_state() -> None:
+    """Each test starts from the same random numbers, and with subnormal numbers, which a training run flushes."""
     torch.manual_seed(0)
+    torch.set_flush_denormal(False)

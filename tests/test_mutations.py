@@ -39,22 +39,27 @@ class Mutant(NamedTuple):
         return f"{self.file}-{self.bug}".replace(" ", "_")
 
 
-ROWS = "for (int64_t i = first; i < last; ++i)\n        make_row"
 TAIL = "if (i < n) step(i, n - i);"
+MASK = "d[j] = (y < A(0) ? -y : y) >= s.clamp ? A(0) : v;"
 MUTANTS = [
-    Mutant("csrc/cpu/bias_act.cpp", "clamp mask lost", "v = (y < A(0) ? -y : y) >= s.clamp ? A(0) : v;", ""),
+    Mutant("csrc/cpu/bias_act.cpp", "clamp mask lost", MASK, "d[j] = v;"),
     Mutant("csrc/cpu/bias_act.cpp", "last element unwritten", TAIL, "if (i < n) step(i, n - i - 1);"),
     Mutant("csrc/cpu/bias_act.cpp", "second cotangent lost", "v *= load(ddx[i + j]);", ""),
-    Mutant("csrc/cpu/bias_act.cpp", "bias sum short of a lane", "sum[j] += v;", "if (j) sum[j] += v;"),
-    Mutant("csrc/cpu/upfirdn2d.cpp", "tap dropped", "k < phase.taps; ++k", "k + 1 < phase.taps; ++k"),
+    Mutant("csrc/cpu/bias_act.cpp", "bias sum short of a lane", "sum[j] += d[j];", "if (j) sum[j] += d[j];"),
+    Mutant("csrc/cpu/upfirdn2d.cpp", "tap dropped", "phase.taps};", "phase.taps - (phase.taps > 1)};"),
     Mutant("csrc/cpu/upfirdn2d.cpp", "filter not flipped", "full[flip ? i : size - 1 - i]", "full[i]"),
-    Mutant("csrc/cpu/upfirdn2d.cpp", "last row unwritten", ROWS, ROWS.replace("< last", "< last - 1")),
+    Mutant("csrc/cpu/upfirdn2d.cpp", "last row unwritten", "i < last; ++i, y += ", "i < last - 1; ++i, y += "),
     Mutant("kernels/bias_act.py", "clamp mask lost", "d = tl.where(tl.abs(y) >= clamp, 0.0, d)", "d = d"),
     Mutant("kernels/bias_act.py", "last element unwritten", "& (w < width)[None, :]", "& (w < width - 1)[None, :]"),
     Mutant("kernels/bias_act.py", "slope lost", "slope = tl.where(u > 0, one, alpha)", "slope = one"),
     Mutant("kernels/bias_act.py", "sums of one part", "sums_ptr + part.to(tl.int64) * groups", "sums_ptr"),
     Mutant("csrc/cuda/bias_act.cu", "clamp mask lost", "if (magnitude(y) >= clamp) d = A(0);", ""),
-    Mutant("csrc/cuda/bias_act.cu", "last element unwritten", "x < p.width;", "x + 1 < p.width;"),
+    Mutant(
+        "csrc/cuda/bias_act.cu",
+        "last element unwritten",
+        "p.width - x < tile_width ? p.width - x",
+        "p.width - 1 - x < tile_width ? p.width - 1 - x",
+    ),
     Mutant("csrc/cuda/bias_act.cu", "second cotangent lost", "d *= w;", ""),
     Mutant("csrc/cuda/bias_act.cu", "bias sum short of a row", "int i = 1; i < kSumRows", "int i = 2; i < kSumRows"),
 ]

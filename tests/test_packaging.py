@@ -60,7 +60,12 @@ def test_pure_python_wheel_works(pure_wheel: Path, tmp_path: Path) -> None:
         "print(explain('bias_act')['cpu'], '|', explain('upfirdn2d')['cuda'])"
     )
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    command = [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{code}"]
+    alone = (
+        "import sys\n"
+        "sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]  # the tree under test\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+    )
+    command = [sys.executable, "-P", "-c", alone + code]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == (

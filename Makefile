@@ -26,6 +26,17 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu')
 
+bench: $(VENV)/installed-dev  ## time every case against eager PyTorch and torch.compile, about eight minutes
+	$(BIN)/python -m pytest -q benchmarks
+	$(BIN)/python benchmarks/table.py
+
+bench-quick: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -q benchmarks --quick --results .benchmarks/quick.json
+	$(BIN)/python benchmarks/table.py .benchmarks/quick.json
+
+gpu:  ## on a machine with a GPU: build, test, verify and benchmark within ten minutes, with the python3 that has torch
+	scripts/gpu.sh
+
 verify: $(VENV)/installed
 	$(BIN)/gan-fast verify
 

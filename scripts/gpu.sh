@@ -34,6 +34,6 @@ stage build 120 env GAN_FAST_CUDA=1 GAN_FAST_CUDA_ARCHS="$arch" "$python" setup.
 stage doctor 60 "$python" -m gan_fast doctor
 stage verify 120 "$python" -m gan_fast verify
 stage tests 200 "$python" -m pytest -x -q tests/ops tests/kernels tests/test_layers.py tests/models
-stage bench 240 "$python" -m pytest -q benchmarks --quick --benchmark-disable-gc
+stage bench 240 "$python" -m pytest -q benchmarks --quick
 cp -r benchmarks/results "$out/" 2>/dev/null
 exit $failed

@@ -26,6 +26,13 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu')
 
+bench: $(VENV)/installed-dev  ## all benchmarks: benchmarks/results, and a table
+	$(BIN)/python -m pytest benchmarks $(BENCH)
+	$(BIN)/python benchmarks/table.py
+
+bench-quick: BENCH = --quick  ## a few of them, two minutes
+bench-quick: bench
+
 verify: $(VENV)/installed
 	$(BIN)/gan-fast verify
 

@@ -40,7 +40,10 @@ RESAMPLING = ("upsample2d", "downsample2d", "filter2d")
 
 # the layers of StyleGAN2 networks; op, name, shape, settings, quick, compiled
 TABLE: list[tuple[str, str, tuple[int, ...], dict[str, Any], bool, bool]] = [
-    *((op, "4x4", s, {"f": BINOMIAL}, s[1] == 128, s[1] in (128, 512)) for op, s in itertools.product(RESAMPLING, SHAPES)),
+    *(
+        (op, "4x4", s, {"f": BINOMIAL}, s[1] == 128, s[1] in (128, 512))
+        for op, s in itertools.product(RESAMPLING, SHAPES)
+    ),
     ("upsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, True, True),
     ("downsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, True, True),
     ("upsample2d", "12-taps", (4, 64, 32, 32), {"f": SYM6}, False, False),

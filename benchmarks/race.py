@@ -37,7 +37,9 @@ def _time(call: Callable, device: torch.device) -> float:
     return begin.elapsed_time(end) / 1e3
 
 
-def race(calls: dict[str, Callable], device: torch.device, seconds: float, min_rounds: int = 7) -> dict[str, list[float]]:
+def race(
+    calls: dict[str, Callable], device: torch.device, seconds: float, min_rounds: int = 7
+) -> dict[str, list[float]]:
     for _ in range(2):
         for call in calls.values():
             call()

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from gan_fast import ops
 from gan_fast.ops import backends
+from gan_fast.ops.bias_act import ACTIVATIONS
 
 Function = Callable[..., Tensor]
+OTHER_FORMAT = " channels_last"  # ends the name of a contender that is given its tensors in that format
 
 
 def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -57,7 +59,7 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
 
 
 def plain_bias_act(act: str, clamp: float | None = None) -> dict[str, Function]:
-    gain = ops.bias_act.__globals__["ACTIVATIONS"][act].gain
+    gain = ACTIVATIONS[act].gain
     function = {
         "linear": lambda u: u,
         "relu": F.relu,
@@ -80,7 +82,7 @@ def plain_bias_act(act: str, clamp: float | None = None) -> dict[str, Function]:
 
 
 def plain_resampling(case: Case, f: Tensor) -> dict[str, Function]:
-    """Depthwise convolutions without inserted zeros: 2-D or two separable passes, in x's memory format and the other."""
+    """Depthwise convolutions without inserted zeros: 2-D or two separable passes, in either memory format."""
     up, down = (2 if case.op == "upsample2d" else 1), (2 if case.op == "downsample2d" else 1)
     c = case.shape[1]
     if f.ndim == 1:
@@ -117,14 +119,26 @@ def plain_resampling(case: Case, f: Tensor) -> dict[str, Function]:
 
     (square,) = weights([torch.outer(flipped, flipped) * up * up])
     column, line = weights([flipped[:, None] * up, flipped[None, :] * up])
-    return {
+    found: dict[str, Function] = {
         "plain 2-D": lambda x: along(x, square, True, True),
         "plain separable": lambda x: along(along(x, column, True, False), line, False, True),
     }
+    if not case.channels_last:
+        found |= {name + OTHER_FORMAT: function for name, function in found.items()}
+    return found
 
 
-def task(mode: str, function: Function, tensors: list[Tensor], dy: Tensor) -> Callable[[], list[Tensor]]:
+def _channels_last(t: Tensor) -> Tensor:
+    if t.ndim != 4:
+        return t
+    return t.detach().contiguous(memory_format=torch.channels_last).requires_grad_(t.requires_grad)
+
+
+def task(mode: str, name: str, function: Function, tensors: list[Tensor], dy: Tensor) -> Callable[[], list[Tensor]]:
     """What is timed: the output, the gradients along dy, or the gradient of their square sum, as in a penalty."""
+
+    if name.endswith(OTHER_FORMAT):
+        tensors, dy = [_channels_last(t) for t in tensors], _channels_last(dy)
 
     def forward() -> list[Tensor]:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Prints a results file as Markdown: python benchmarks/table.py [file] (by default the newest of benchmarks/results)."""
+"""Prints a results file as Markdown: python benchmarks/table.py [file], by default the newest one."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def test_op(case: Case, mode: str, threads: int, device: torch.device, benchmark
         generator = torch.Generator().manual_seed(1)
         dy = torch.randn(shape.shape, generator=generator).to(device)
         dy = torch.empty_like(shape).copy_(dy).requires_grad_(mode == "second_order")
-        true = task(mode, reference, truth, dy.detach().double().requires_grad_(mode == "second_order"))()
-        calls = {name: task(mode, f, tensors, dy) for name, f in contenders(case, mode, device).items()}
+        true = task(mode, "reference", reference, truth, dy.detach().double().requires_grad_(mode == "second_order"))()
+        calls = {name: task(mode, name, f, tensors, dy) for name, f in contenders(case, mode, device).items()}
         for call in calls.values():
             verify(call(), true, case)
         times = race(calls, device, seconds=0.2 if quick else 0.3)

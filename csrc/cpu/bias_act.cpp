@@ -5,9 +5,9 @@ namespace {
 
 using namespace gan_fast;
 
-constexpr int64_t kLanes = 64;     // sums side by side in a plane, and the elements of one step
-constexpr int64_t kSpan = 8192;    // elements of a plane that one tile covers
-constexpr int64_t kRows = 128;     // rows and columns that one tile covers
+constexpr int64_t kLanes = 64;   // sums side by side in a plane, and the elements of one step
+constexpr int64_t kSpan = 8192;  // elements of a plane that one tile covers
+constexpr int64_t kRows = 128;   // rows and columns that one tile covers
 constexpr int64_t kColumns = 4096;
 
 template <typename A>
@@ -50,6 +50,13 @@ struct Tiles {
   int64_t sums() const { return row_tiles * (planes ? length_tiles : length); }
 };
 
+// Asks for the elements that the steps to come read: processors do not follow several streams across pages by
+// themselves.
+template <typename T>
+GF_HD void fetch(const T* p) {
+  for (int64_t j = 0; j < kLanes; j += kLine / sizeof(T)) __builtin_prefetch(p + 8 * kLanes + j);
+}
+
 // y = v, kLanes elements at most. Only whole steps are streamed.
 template <typename T, typename A>
 GF_HD void write(T* y, const A* v, int64_t size, bool past_caches) {
@@ -68,6 +75,7 @@ template <Act ACT, typename T, typename A = compute_t<T>>
 void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settings<A> s, bool past_caches) {
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const A* bias = b + i * b_step;
+    fetch(x + i);
     A out[kLanes];
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
@@ -89,6 +97,9 @@ void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const A* bias = b + i * b_step;
     A* sum = sums + i * sums_step;
+    fetch(dy + i);
+    fetch(saved + i);
+    if constexpr (ORDER == 2) fetch(ddx + i);
     A d[kLanes];
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
@@ -118,7 +129,7 @@ class Bias {
       for (int64_t i = 0; i < t.biases(); ++i) values_[i] = 0;
       return;
     }
-    dispatch(b.dtype, "b", [&](auto zero) {
+    dispatch(b.dtype, [&](auto zero) {
       const auto* p = b.as<decltype(zero)>();
       for (int64_t c = 0; c < t.channels; ++c)
         for (int64_t i = 0; i < repeat; ++i) values_[c * repeat + i] = static_cast<A>(load(p[c]));
@@ -151,8 +162,7 @@ void for_each_row(const Tiles& t, const A* bias, A* sums, const F& f) {
     A* sum = sums ? sums + row_tile * t.length + begin : lanes;
     for (int64_t i = 0; sums && i < n; ++i) sum[i] = 0;
     const int64_t first = row_tile * t.tile_rows, last = first + t.tile_rows < t.rows ? first + t.tile_rows : t.rows;
-    for (int64_t row = first; row < last; ++row)
-      f(row * t.length + begin, n, bias + begin, 1, sum, sums ? 1 : 0);
+    for (int64_t row = first; row < last; ++row) f(row * t.length + begin, n, bias + begin, 1, sum, sums ? 1 : 0);
   });
 }
 
@@ -175,22 +185,31 @@ void add_up(const Tiles& t, const A* sums, T* db) {
 template <typename F>
 void with_activation(std::string_view act, const F& f) {
   switch (act_of(act)) {
-    case Act::linear: return f(std::integral_constant<Act, Act::linear>());
-    case Act::relu: return f(std::integral_constant<Act, Act::relu>());
-    case Act::lrelu: return f(std::integral_constant<Act, Act::lrelu>());
-    case Act::tanh: return f(std::integral_constant<Act, Act::tanh>());
-    case Act::sigmoid: return f(std::integral_constant<Act, Act::sigmoid>());
-    case Act::elu: return f(std::integral_constant<Act, Act::elu>());
-    case Act::selu: return f(std::integral_constant<Act, Act::selu>());
-    case Act::softplus: return f(std::integral_constant<Act, Act::softplus>());
-    case Act::swish: return f(std::integral_constant<Act, Act::swish>());
+    case Act::linear:
+      return f(std::integral_constant<Act, Act::linear>());
+    case Act::relu:
+      return f(std::integral_constant<Act, Act::relu>());
+    case Act::lrelu:
+      return f(std::integral_constant<Act, Act::lrelu>());
+    case Act::tanh:
+      return f(std::integral_constant<Act, Act::tanh>());
+    case Act::sigmoid:
+      return f(std::integral_constant<Act, Act::sigmoid>());
+    case Act::elu:
+      return f(std::integral_constant<Act, Act::elu>());
+    case Act::selu:
+      return f(std::integral_constant<Act, Act::selu>());
+    case Act::softplus:
+      return f(std::integral_constant<Act, Act::softplus>());
+    case Act::swish:
+      return f(std::integral_constant<Act, Act::swish>());
   }
 }
 
 void bias_act(TensorView x, TensorView b, int64_t dim, std::string_view act, double alpha, double gain, double clamp,
               TensorView y) {
   const Tiles tiles(x, dim);
-  dispatch(x.dtype, "x", [&](auto zero) {
+  dispatch(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using A = compute_t<T>;
     const Bias<A> bias(b, tiles);
@@ -210,7 +229,7 @@ void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& s
                 std::string_view act, double alpha, double gain, double clamp, bool from_output, bool bias_grad,
                 const TensorView& dx, const TensorView& db) {
   const Tiles tiles(dx, dim);
-  dispatch(dx.dtype, "dx", [&](auto zero) {
+  dispatch(dx.dtype, [&](auto zero) {
     using T = decltype(zero);
     using A = compute_t<T>;
     const Bias<A> bias(b, tiles);
@@ -226,7 +245,8 @@ void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& s
     const auto run = [&](auto which, auto output) {
       const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A* sum, int64_t sum_step) {
         derivative_row<ORDER, decltype(which)::value, decltype(output)::value, T>(
-            ddx.as<T>() + at, dy.as<T>() + at, source + at, row_bias, step, dx.as<T>() + at, sum, sum_step, n, s, past_caches);
+            ddx.as<T>() + at, dy.as<T>() + at, source + at, row_bias, step, dx.as<T>() + at, sum, sum_step, n, s,
+            past_caches);
       };
       for_each_row<A>(tiles, bias.get(), bias_grad ? sums.get() : nullptr, row);
     };

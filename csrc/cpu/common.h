@@ -77,22 +77,25 @@ GF_HD void store(Half& y, float x) {
 
 // Calls f with a value of the C++ type that a dtype stores.
 template <typename F>
-void dispatch(gan_fast::DType dtype, const char* name, F&& f) {
+void dispatch(gan_fast::DType dtype, F&& f) {
   switch (dtype) {
-    case gan_fast::DType::f32: return f(float());
-    case gan_fast::DType::f64: return f(double());
-    case gan_fast::DType::f16: return f(Half());
-    case gan_fast::DType::bf16: return f(BFloat16());
-    default: throw std::invalid_argument(std::string(name) + ": not a floating-point tensor");
+    case gan_fast::DType::f32:
+      return f(float());
+    case gan_fast::DType::f64:
+      return f(double());
+    case gan_fast::DType::f16:
+      return f(Half());
+    case gan_fast::DType::bf16:
+      return f(BFloat16());
+    default:
+      throw std::invalid_argument("a tensor that does not hold floating-point numbers");
   }
 }
 
 // Below this number of elements a second thread costs more than it saves.
 constexpr int64_t kSerial = 1 << 15;
 
-inline int threads_for(int64_t elements) {
-  return elements < kSerial || omp_in_parallel() ? 1 : omp_get_max_threads();
-}
+inline int threads_for(int64_t elements) { return elements < kSerial || omp_in_parallel() ? 1 : omp_get_max_threads(); }
 
 // Outputs of this size are written past the caches, which would not hold them until they are read again: a store that
 // does not read its line first saves a third of a copy's traffic.

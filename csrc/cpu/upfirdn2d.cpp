@@ -10,9 +10,9 @@ namespace {
 
 using namespace gan_fast;
 
-constexpr int64_t kTile = 4096;  // elements of t made before they are read: they stay in the first-level cache
+constexpr int64_t kTile = 4096;    // elements of t made before they are read: they stay in the first-level cache
 constexpr int64_t kPixels = 2048;  // likewise for pixels of many channels
-constexpr int64_t kMargin = 64;  // vectors may read this far beyond a row of t
+constexpr int64_t kMargin = 64;    // vectors may read this far beyond a row of t
 
 // The weights of a sum: in registers where their number is known (TAPS > 0).
 template <int TAPS, typename A>
@@ -89,13 +89,20 @@ void combine(const In* x, int64_t stride, const A* f, int64_t taps, Out* y, int6
     run(x, stride, f, taps, y, n, count, x_step, y_step, past_caches);
   };
   switch (taps) {
-    case 1: return with_taps(std::integral_constant<int, 1>());
-    case 2: return with_taps(std::integral_constant<int, 2>());
-    case 3: return with_taps(std::integral_constant<int, 3>());
-    case 4: return with_taps(std::integral_constant<int, 4>());
-    case 6: return with_taps(std::integral_constant<int, 6>());
-    case 12: return with_taps(std::integral_constant<int, 12>());
-    default: return with_taps(std::integral_constant<int, 0>());
+    case 1:
+      return with_taps(std::integral_constant<int, 1>());
+    case 2:
+      return with_taps(std::integral_constant<int, 2>());
+    case 3:
+      return with_taps(std::integral_constant<int, 3>());
+    case 4:
+      return with_taps(std::integral_constant<int, 4>());
+    case 6:
+      return with_taps(std::integral_constant<int, 6>());
+    case 12:
+      return with_taps(std::integral_constant<int, 12>());
+    default:
+      return with_taps(std::integral_constant<int, 0>());
   }
 }
 
@@ -235,7 +242,7 @@ struct Filter {
   Filter(const TensorView& f, bool flip, double gain)
       : width(f.sizes[f.ndim - 1]), height(f.sizes[0]), rows(width * height), column(height) {
     Scratch<double> full(width * height);
-    dispatch(f.dtype, "f", [&](auto zero) {
+    dispatch(f.dtype, [&](auto zero) {
       const auto* p = f.as<decltype(zero)>();
       const int64_t size = f.ndim == 1 ? width : width * height;
       for (int64_t i = 0; i < size; ++i) full[flip ? i : size - 1 - i] = load(p[i]);
@@ -260,7 +267,8 @@ struct Filter {
         const double tolerance = sizeof(A) == 4 ? 0x1p-23 : 0x1p-52;
         separable = __builtin_fabs(left - right) <= tolerance * __builtin_fabs(left);
       }
-    for (int64_t i = 0; i < height; ++i) column[i] = separable ? static_cast<A>(full[i * width + px] / full[pivot]) : A(1);
+    for (int64_t i = 0; i < height; ++i)
+      column[i] = separable ? static_cast<A>(full[i * width + px] / full[pivot]) : A(1);
     for (int64_t i = 0; i < width * height; ++i)
       rows[i] = static_cast<A>((separable ? (i < width ? full[py * width + i] : 0) : full[i]) * gain);
   }
@@ -293,8 +301,7 @@ class Resampler {
     const int64_t before = (across_.begin() - across_.lowest) * block_;
     lead_ = (16 - before % 16) % 16;  // column 0 of x begins a cache line
     row_ = (lead_ + across_.width() * block_ + kMargin + 15) / 16 * 16;
-    for (int64_t d = 0; d < depth_; ++d)
-      across_.arrange(filter_.rows.get() + d * filter_.width, across_taps(d, 0));
+    for (int64_t d = 0; d < depth_; ++d) across_.arrange(filter_.rows.get() + d * filter_.width, across_taps(d, 0));
     along_.arrange(filter_.column.get(), along_taps_.get());
     // what goes through a buffer first is not streamed
     past_caches_ = filter_.separable && planes_ == 1 && streams(y_, block_ > 1 ? block_ : across_.out, y.numel());
@@ -409,7 +416,7 @@ class Resampler {
     } else {
       const auto filter_row_of = [&](int64_t k) { return along_.phases[r.p].tap + k * along_.up; };
       filter_rows<false>(t, filter_row_of(r.begin), room, 1);
-      for (int64_t k = r.begin + 1; k < r.end; ++k) 
+      for (int64_t k = r.begin + 1; k < r.end; ++k)
         filter_rows<true>(t + (k - r.begin) * row_, filter_row_of(k), room, 1);
       for (int64_t j = 0; j < across_.out * block_; ++j) store(y[j], room[j]);
     }
@@ -510,14 +517,12 @@ class Resampler {
   int64_t images_, pixel_;  // channels_last: images of pixels of C elements; else planes of single ones
   int64_t planes_, block_;  // pixels too short for a vector become planes of t
   bool past_caches_;
-  int64_t row_, lead_;      // size of a row of t, and of what lies before its first column
+  int64_t row_, lead_;  // size of a row of t, and of what lies before its first column
 };
 
 void upfirdn2d(TensorView x, TensorView f, Ints up, Ints down, Ints padding, bool flip_filter, double gain,
                TensorView y) {
-  dispatch(x.dtype, "x", [&](auto zero) {
-    Resampler<decltype(zero)>(x, f, up, down, padding, flip_filter, gain, y).run();
-  });
+  dispatch(x.dtype, [&](auto zero) { Resampler<decltype(zero)>(x, f, up, down, padding, flip_filter, gain, y).run(); });
 }
 
 GAN_FAST_LAUNCHER(upfirdn2d)

@@ -1,5 +1,6 @@
 """The ops: every public function here runs on every backend that `gan-fast doctor` lists."""
 
+from gan_fast.ops.backends import explain, use_backend
 from gan_fast.ops.bias_act import bias_act
 from gan_fast.ops.conv2d_resample import conv2d_resample
 from gan_fast.ops.gradient_penalty import r1_penalty
@@ -11,6 +12,7 @@ __all__ = [
     "bias_act",
     "conv2d_resample",
     "downsample2d",
+    "explain",
     "filter2d",
     "minibatch_stddev",
     "modulated_conv2d",
@@ -18,4 +20,5 @@ __all__ = [
     "setup_filter",
     "upfirdn2d",
     "upsample2d",
+    "use_backend",
 ]

@@ -91,7 +91,7 @@ void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settin
 }
 
 // ORDER 1: dx = dy act'(u) gain where |y| < clamp, else 0. ORDER 2: the same of ddx dy act''(u).
-template <int ORDER, Act ACT, bool FROM_OUTPUT, typename T, typename A = compute_t<T>>
+template <int ORDER, Act ACT, bool FROM_OUTPUT, bool CLAMPED, typename T, typename A = compute_t<T>>
 void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64_t b_step, T* dx, A* sums,
                     int64_t sums_step, int64_t n, Settings<A> s, bool past_caches) {
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
@@ -104,11 +104,14 @@ void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
       const A u = FROM_OUTPUT ? load(saved[i + j]) : load(saved[i + j]) + bias[j];
-      const A y = FROM_OUTPUT ? u : activation<0, ACT>(u, s.alpha) * s.gain;
       A v = load(dy[i + j]);
       if constexpr (ORDER == 2) v *= load(ddx[i + j]);
       v *= activation<ORDER, ACT>(u, s.alpha) * s.gain;
-      d[j] = (y < A(0) ? -y : y) >= s.clamp ? A(0) : v;
+      if constexpr (CLAMPED) {
+        const A y = FROM_OUTPUT ? u : activation<0, ACT>(u, s.alpha) * s.gain;
+        v = (y < A(0) ? -y : y) >= s.clamp ? A(0) : v;
+      }
+      d[j] = v;
     }
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) sum[j] += d[j];
@@ -242,9 +245,9 @@ void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& s
       s.clamp = load(rounded);
     }
     const T* source = saved.given() ? saved.as<T>() : dy.as<T>();  // nothing is saved for a constant derivative
-    const auto run = [&](auto which, auto output) {
+    const auto run = [&](auto which, auto output, auto clamped) {
       const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A* sum, int64_t sum_step) {
-        derivative_row<ORDER, decltype(which)::value, decltype(output)::value, T>(
+        derivative_row<ORDER, decltype(which)::value, decltype(output)::value, decltype(clamped)::value, T>(
             ddx.as<T>() + at, dy.as<T>() + at, source + at, row_bias, step, dx.as<T>() + at, sum, sum_step, n, s,
             past_caches);
       };
@@ -253,9 +256,9 @@ void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& s
     with_activation(act, [&](auto which) {
       constexpr Act a = decltype(which)::value;
       if constexpr (ORDER == 1 && (a == Act::linear || a == Act::relu || a == Act::lrelu)) {
-        if (from_output || !saved.given()) return run(which, std::true_type());
+        if (from_output || !saved.given()) return run(which, std::true_type(), std::true_type());
       }
-      run(which, std::false_type());
+      clamp < 0 ? run(which, std::false_type(), std::false_type()) : run(which, std::false_type(), std::true_type());
     });
     if (bias_grad) add_up(tiles, sums.get(), db.as<T>());
   });

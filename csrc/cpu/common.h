@@ -99,7 +99,7 @@ inline int threads_for(int64_t elements) { return elements < kSerial || omp_in_p
 
 // Outputs of this size are written past the caches, which would not hold them until they are read again: a store that
 // does not read its line first saves a third of a copy's traffic.
-constexpr int64_t kStreamBytes = 8 << 20;
+constexpr int64_t kStreamBytes = 16 << 20;
 constexpr int kLine = 64;
 
 // Whether rows of n elements each, side by side from p on, are to be streamed. They must be whole cache lines.

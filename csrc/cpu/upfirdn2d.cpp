@@ -12,7 +12,7 @@ using namespace gan_fast;
 
 constexpr int64_t kTile = 4096;    // elements of t made before they are read: they stay in the first-level cache
 constexpr int64_t kPixels = 2048;  // likewise for pixels of many channels
-constexpr int64_t kMargin = 64;    // vectors may read this far beyond a row of t
+constexpr int64_t kMargin = 16;    // vectors may read this far beyond a row of t
 
 // The weights of a sum: in registers where their number is known (TAPS > 0).
 template <int TAPS, typename A>

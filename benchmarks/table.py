@@ -1,6 +1,6 @@
-"""Prints a results file as Markdown: every case, or with --summary the spread of the ratios by op.
+"""python benchmarks/table.py [--summary] [FILE ...]: prints results as Markdown, by default the newest file.
 
-    python benchmarks/table.py [--summary] [FILE ...]       by default the newest file of benchmarks/results
+Every case, or with --summary the spread of the ratios by op.
 """
 
 from __future__ import annotations

@@ -258,7 +258,11 @@ void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& s
       if constexpr (ORDER == 1 && (a == Act::linear || a == Act::relu || a == Act::lrelu)) {
         if (from_output || !saved.given()) return run(which, std::true_type(), std::true_type());
       }
-      clamp < 0 ? run(which, std::false_type(), std::false_type()) : run(which, std::false_type(), std::true_type());
+      // without a clamp s.clamp is NaN, which masks nothing: code of its own for that case is for float32 only
+      if constexpr (std::is_same_v<T, float>) {
+        if (clamp < 0) return run(which, std::false_type(), std::false_type());
+      }
+      run(which, std::false_type(), std::true_type());
     });
     if (bias_grad) add_up(tiles, sums.get(), db.as<T>());
   });

@@ -36,12 +36,18 @@ def real(name: str, value: object) -> float:
 
 def integers(name: str, value: object, lengths: Sequence[int], minimum: int | None = None) -> list[int]:
     """An integer, or a sequence of them of one of the given lengths; returns a list."""
-    items = [value] if isinstance(value, int) else list(value) if isinstance(value, (list, tuple)) else None
-    allowed = " or ".join(str(n) for n in lengths if n > 1)
-    if items is None or not all(isinstance(i, int) and not isinstance(i, bool) for i in items):
-        raise TypeError(f"{name}: got {value!r}, takes an integer or {allowed} of them")
+    if type(value) is int:
+        items = [value]
+    elif isinstance(value, (list, tuple)) and all(type(i) is int for i in value):
+        items = list(value)
+    else:
+        raise TypeError(f"{name}: got {value!r}, takes {_counts(lengths)}")
     if len(items) not in lengths:
-        raise ValueError(f"{name}: got {value!r}, takes an integer or {allowed} of them")
+        raise ValueError(f"{name}: got {value!r}, takes {_counts(lengths)}")
     if minimum is not None and min(items) < minimum:
         raise ValueError(f"{name}: got {value!r}, takes integers from {minimum}")
     return items
+
+
+def _counts(lengths: Sequence[int]) -> str:
+    return f"an integer or {' or '.join(str(n) for n in lengths if n > 1)} of them"

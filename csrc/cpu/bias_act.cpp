@@ -57,33 +57,31 @@ GF_HD void fetch(const T* p) {
   for (int64_t j = 0; j < kLanes; j += kLine / sizeof(T)) __builtin_prefetch(p + 8 * kLanes + j);
 }
 
-// y = v, kLanes elements at most. Only whole steps are streamed.
-template <typename T, typename A>
-GF_HD void write(T* y, const A* v, int64_t size, bool past_caches) {
-  if (past_caches && size == kLanes) {
-    alignas(kLine) T out[kLanes];
-#pragma omp simd
-    for (int64_t j = 0; j < kLanes; ++j) store(out[j], v[j]);
-    for (int64_t j = 0; j < kLanes; j += kLine / sizeof(T)) stream<kLine>(y + j, out + j);
-    return;
+// run(y', i, m) fills m elements from the i-th on; with past_caches it does so by way of a buffer in the first-level
+// cache, which is then streamed to y.
+template <typename T, typename F>
+GF_HD void write_row(T* y, int64_t n, bool past_caches, const F& run) {
+  if (!past_caches) return run(y, 0, n);
+  constexpr int64_t kBuffer = 1024;
+  alignas(kLine) T buffer[kBuffer];
+  for (int64_t i = 0; i < n; i += kBuffer) {
+    const int64_t m = n - i < kBuffer ? n - i : kBuffer;
+    run(buffer, i, m);
+    for (int64_t j = 0; j < m; j += kLine / sizeof(T)) stream<kLine>(y + i + j, buffer + j);
   }
-#pragma omp simd
-  for (int64_t j = 0; j < size; ++j) store(y[j], v[j]);
 }
 
 template <Act ACT, typename T, typename A = compute_t<T>>
-void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settings<A> s, bool past_caches) {
+void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settings<A> s, bool far) {
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const A* bias = b + i * b_step;
-    fetch(x + i);
-    A out[kLanes];
+    if (far) fetch(x + i);
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
       const A v = activation<0, ACT>(load(x[i + j]) + bias[j], s.alpha) * s.gain;
       const A low = v < -s.clamp ? -s.clamp : v;
-      out[j] = low > s.clamp ? s.clamp : low;
+      store(y[i + j], low > s.clamp ? s.clamp : low);
     }
-    write(y + i, out, size, past_caches);
   };
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) step(i, kLanes);
@@ -93,13 +91,13 @@ void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settin
 // ORDER 1: dx = dy act'(u) gain where |y| < clamp, else 0. ORDER 2: the same of ddx dy act''(u).
 template <int ORDER, Act ACT, bool FROM_OUTPUT, bool CLAMPED, typename T, typename A = compute_t<T>>
 void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64_t b_step, T* dx, A* sums,
-                    int64_t sums_step, int64_t n, Settings<A> s, bool past_caches) {
+                    int64_t sums_step, int64_t n, Settings<A> s) {
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const A* bias = b + i * b_step;
     A* sum = sums + i * sums_step;
     fetch(dy + i);
     fetch(saved + i);
-    if constexpr (ORDER == 2) fetch(ddx + i);
+    if (ORDER == 2) fetch(ddx + i);
     A d[kLanes];
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
@@ -114,8 +112,10 @@ void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64
       d[j] = v;
     }
 #pragma omp simd
-    for (int64_t j = 0; j < size; ++j) sum[j] += d[j];
-    write(dx + i, d, size, past_caches);
+    for (int64_t j = 0; j < size; ++j) {
+      store(dx[i + j], d[j]);
+      sum[j] += d[j];
+    }
   };
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) step(i, kLanes);
@@ -220,7 +220,9 @@ void bias_act(TensorView x, TensorView b, int64_t dim, std::string_view act, dou
     const bool past_caches = streams(y.as<T>(), tiles.length, tiles.rows * tiles.length);
     with_activation(act, [&](auto which) {
       const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A*, int64_t) {
-        forward_row<decltype(which)::value, T>(x.as<T>() + at, row_bias, step, y.as<T>() + at, n, s, past_caches);
+        write_row(y.as<T>() + at, n, past_caches, [&](T* to, int64_t i, int64_t m) {
+          forward_row<decltype(which)::value, T>(x.as<T>() + at + i, row_bias + i * step, step, to, m, s, past_caches);
+        });
       };
       for_each_row<A>(tiles, bias.get(), nullptr, row);
     });
@@ -247,9 +249,11 @@ void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& s
     const T* source = saved.given() ? saved.as<T>() : dy.as<T>();  // nothing is saved for a constant derivative
     const auto run = [&](auto which, auto output, auto clamped) {
       const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A* sum, int64_t sum_step) {
-        derivative_row<ORDER, decltype(which)::value, decltype(output)::value, decltype(clamped)::value, T>(
-            ddx.as<T>() + at, dy.as<T>() + at, source + at, row_bias, step, dx.as<T>() + at, sum, sum_step, n, s,
-            past_caches);
+        write_row(dx.as<T>() + at, n, past_caches, [&](T* to, int64_t i, int64_t m) {
+          derivative_row<ORDER, decltype(which)::value, decltype(output)::value, decltype(clamped)::value, T>(
+              ddx.as<T>() + at + i, dy.as<T>() + at + i, source + at + i, row_bias + i * step, step, to,
+              sum + i * sum_step, sum_step, m, s);
+        });
       };
       for_each_row<A>(tiles, bias.get(), bias_grad ? sums.get() : nullptr, row);
     };

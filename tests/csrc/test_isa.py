@@ -77,13 +77,35 @@ def test_bits_do_not_depend_on_the_number_of_threads(channels_last: bool) -> Non
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_long_bias_sums_stay_accurate(channels_last: bool) -> None:
-    """A sum of 1.3 million equal numbers in float32, one after the other, would be off by percents."""
-    dy = torch.full((5, 3, 512, 512), 0.1)
+    """A sum of a million equal numbers in float32, one after the other, would be off by percents."""
+    dy = torch.full((4, 3, 512, 512), 0.1)
     if channels_last:
         dy = dy.contiguous(memory_format=torch.channels_last)
     b = torch.zeros(3, requires_grad=True)
     (db,) = torch.autograd.grad(ops.bias_act(dy, b, backend="cpu"), [b], dy)
     torch.testing.assert_close(db.double(), dy.double().sum([0, 2, 3]), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("op", ["bias_act", "upsample2d", "downsample2d", "filter2d"])
+def test_outputs_larger_than_the_caches(op: str, channels_last: bool) -> None:
+    """From 16 MiB on, outputs are streamed past the caches."""
+    shape = {"upsample2d": (1, 32, 192, 192), "downsample2d": (1, 64, 544, 544)}.get(op, (1, 64, 272, 272))
+    x = torch.randn(shape)
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    if op == "bias_act":
+        settings = {"b": torch.randn(shape[1], requires_grad=True), "act": "lrelu"}
+    else:
+        settings = {"f": ops.setup_filter([1, 3, 3, 1])}
+    y = getattr(ops, op)(x, **settings, backend="cpu")
+    assert y.numel() * y.element_size() >= 16 * 2**20
+    true = getattr(ops, op)(x, **settings, backend="reference")
+    torch.testing.assert_close(y, true)
+    if op == "bias_act":
+        dy = torch.randn(shape)
+        grads = [torch.autograd.grad(t, settings["b"], dy)[0] for t in (y, true)]
+        torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("offset", range(4))

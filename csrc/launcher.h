@@ -12,8 +12,7 @@
 
 namespace gan_fast {
 
-// As large as its alignment: compilers align data of this size to 32 bytes, and the section is read as an array.
-struct alignas(32) LauncherEntry {
+struct LauncherEntry {
   const char* name;
   int isa;  // 0 plain, 1 AVX2, 2 AVX-512: the highest that the processor has is taken
   int num_args;

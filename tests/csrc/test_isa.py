@@ -7,9 +7,7 @@ import sys
 import pytest
 import torch
 
-_cpu = pytest.importorskip("gan_fast._cpu", reason="the CPU module was not built")
-
-from gan_fast import ops, testing  # noqa: E402
+from gan_fast import _cpu, ops, testing
 
 ISAS = ("plain", "avx2", "avx512")
 FEW = {

@@ -91,13 +91,15 @@ def _reference(
     x: Tensor, f: Tensor, up: Sequence[int], down: Sequence[int], padding: Sequence[int], flip: bool, gain: float
 ) -> Tensor:
     n, c, h, w = x.shape
-    memory_format = _memory_format(x)
+    dtype, memory_format = x.dtype, _memory_format(x)
+    # also keeps oneDNN from generating half-precision kernels of many taps, which can take it forever
+    x = x.to(torch.promote_types(dtype, torch.float32))
     x = F.pad(x.reshape(n, c, h, 1, w, 1), [0, up[0] - 1, 0, 0, 0, up[1] - 1]).reshape(n, c, h * up[1], w * up[0])
     x = F.pad(x, list(padding))
     f = f if flip else f.flip(list(range(f.ndim)))
     for taps in [f * gain] if f.ndim == 2 else [f[None, :] * gain, f[:, None]]:
         x = F.conv2d(x, taps.to(x.dtype).expand(c, 1, *taps.shape), groups=c)
-    return x[:, :, :: down[1], :: down[0]].contiguous(memory_format=memory_format)
+    return x[:, :, :: down[1], :: down[0]].to(dtype).contiguous(memory_format=memory_format)
 
 
 def upfirdn2d(

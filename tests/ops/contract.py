@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from gan_fast.ops.backends import BACKENDS
-from gan_fast.testing import PARTS
+from gan_fast.testing import parts_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"cpu": "csrc/cpu/{}.cpp", "triton": "kernels/{}.py", "cuda": "csrc/cuda/{}.cu"}
@@ -14,7 +14,7 @@ CUDA = torch.cuda.is_available()
 
 def backends_of(op: str) -> list[str]:
     """CUDA kernels need a GPU here; without one tests/csrc/test_cuda_on_cpu.py executes them on the CPU."""
-    parts = PARTS.get(op, (op,))
+    parts = parts_of(op)
     found = [b for b, path in SOURCES.items() if all((ROOT / path.format(part)).exists() for part in parts)]
     return [b for b in found if b != "cuda" or CUDA]
 

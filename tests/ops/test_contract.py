@@ -128,7 +128,7 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 def test_gradients_nobody_asked_for_are_not_computed(launches: list, route: str, act: str) -> None:
     x = torch.randn(2, 3, 4, 4, requires_grad=True)
     b = torch.randn(3, requires_grad=True)
-    mode = testing._NoOpMode() if route == "registered" else torch.enable_grad()
+    mode = testing.registered_route() if route == "registered" else torch.enable_grad()
     with mode:
         y = ops.bias_act(x, b, act=act, backend="cpu")
         (dx,) = torch.autograd.grad(y.square().sum(), [x], create_graph=True)
@@ -172,7 +172,7 @@ def test_third_order_is_an_error_and_works_with_the_reference(route: str) -> Non
             (g,) = torch.autograd.grad(g.sum(), [x], create_graph=True)
         return g
 
-    with testing._NoOpMode() if route == "registered" else torch.enable_grad():
+    with testing.registered_route() if route == "registered" else torch.enable_grad():
         assert third("reference").abs().sum() > 0
         with pytest.raises(RuntimeError, match=r"bias_act_grad2 has no gradient.*backend='reference'"):
             third("cpu").sum().backward()

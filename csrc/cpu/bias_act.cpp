@@ -57,11 +57,11 @@ GF_HD void fetch(const T* p) {
   for (int64_t j = 0; j < kLanes; j += kLine / sizeof(T)) __builtin_prefetch(p + 8 * kLanes + j);
 }
 
-// run(y', i, m) fills m elements from the i-th on; with past_caches it does so by way of a buffer in the first-level
-// cache, which is then streamed to y.
+// run(y', i, m) fills m elements from the i-th on; what is to be streamed goes by way of a buffer in the
+// first-level cache.
 template <typename T, typename F>
-GF_HD void write_row(T* y, int64_t n, bool past_caches, const F& run) {
-  if (!past_caches) return run(y, 0, n);
+GF_HD void write_row(T* y, int64_t n, Write write, const F& run) {
+  if (write != Write::streamed) return run(y, 0, n);
   constexpr int64_t kBuffer = 1024;
   alignas(kLine) T buffer[kBuffer];
   for (int64_t i = 0; i < n; i += kBuffer) {
@@ -72,10 +72,11 @@ GF_HD void write_row(T* y, int64_t n, bool past_caches, const F& run) {
 }
 
 template <Act ACT, typename T, typename A = compute_t<T>>
-void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settings<A> s, bool far) {
+void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settings<A> s, Write write) {
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const A* bias = b + i * b_step;
-    if (far) fetch(x + i);
+    if (write == Write::streamed) fetch(x + i);
+    expect(y + i, size, write);
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
       const A v = activation<0, ACT>(load(x[i + j]) + bias[j], s.alpha) * s.gain;
@@ -91,13 +92,14 @@ void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settin
 // ORDER 1: dx = dy act'(u) gain where |y| < clamp, else 0. ORDER 2: the same of ddx dy act''(u).
 template <int ORDER, Act ACT, bool FROM_OUTPUT, bool CLAMPED, typename T, typename A = compute_t<T>>
 void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64_t b_step, T* dx, A* sums,
-                    int64_t sums_step, int64_t n, Settings<A> s) {
+                    int64_t sums_step, int64_t n, Settings<A> s, Write write) {
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const A* bias = b + i * b_step;
     A* sum = sums + i * sums_step;
     fetch(dy + i);
     fetch(saved + i);
     if (ORDER == 2) fetch(ddx + i);
+    expect(dx + i, size, write);
     A d[kLanes];
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
@@ -217,11 +219,11 @@ void bias_act(TensorView x, TensorView b, int64_t dim, std::string_view act, dou
     using A = compute_t<T>;
     const Bias<A> bias(b, tiles);
     const auto s = settings_of<T>(alpha, gain, clamp);
-    const bool past_caches = streams(y.as<T>(), tiles.length, tiles.rows * tiles.length);
+    const Write write = write_of(y.as<T>(), tiles.length, tiles.rows * tiles.length);
     with_activation(act, [&](auto which) {
       const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A*, int64_t) {
-        write_row(y.as<T>() + at, n, past_caches, [&](T* to, int64_t i, int64_t m) {
-          forward_row<decltype(which)::value, T>(x.as<T>() + at + i, row_bias + i * step, step, to, m, s, past_caches);
+        write_row(y.as<T>() + at, n, write, [&](T* to, int64_t i, int64_t m) {
+          forward_row<decltype(which)::value, T>(x.as<T>() + at + i, row_bias + i * step, step, to, m, s, write);
         });
       };
       for_each_row<A>(tiles, bias.get(), nullptr, row);
@@ -240,7 +242,7 @@ void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& s
     const Bias<A> bias(b, tiles);
     const Scratch<A> sums(bias_grad ? tiles.sums() : 0);
     auto s = settings_of<T>(alpha, gain, clamp);
-    const bool past_caches = streams(dx.as<T>(), tiles.length, tiles.rows * tiles.length);
+    const Write write = write_of(dx.as<T>(), tiles.length, tiles.rows * tiles.length);
     if (from_output) {  // y was rounded to T, and so was the clamp that it may have reached
       T rounded;
       store(rounded, s.clamp);
@@ -249,10 +251,10 @@ void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& s
     const T* source = saved.given() ? saved.as<T>() : dy.as<T>();  // nothing is saved for a constant derivative
     const auto run = [&](auto which, auto output, auto clamped) {
       const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A* sum, int64_t sum_step) {
-        write_row(dx.as<T>() + at, n, past_caches, [&](T* to, int64_t i, int64_t m) {
+        write_row(dx.as<T>() + at, n, write, [&](T* to, int64_t i, int64_t m) {
           derivative_row<ORDER, decltype(which)::value, decltype(output)::value, decltype(clamped)::value, T>(
               ddx.as<T>() + at + i, dy.as<T>() + at + i, source + at + i, row_bias + i * step, step, to,
-              sum + i * sum_step, sum_step, m, s);
+              sum + i * sum_step, sum_step, m, s, write);
         });
       };
       for_each_row<A>(tiles, bias.get(), bias_grad ? sums.get() : nullptr, row);

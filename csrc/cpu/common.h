@@ -5,11 +5,13 @@
 #pragma once
 
 #include <omp.h>
+#include <unistd.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <stdexcept>
@@ -97,16 +99,42 @@ constexpr int64_t kSerial = 1 << 15;
 
 inline int threads_for(int64_t elements) { return elements < kSerial || omp_in_parallel() ? 1 : omp_get_max_threads(); }
 
-// Outputs of this size are written past the caches, which would not hold them until they are read again: a store that
-// does not read its line first saves a third of a copy's traffic.
-constexpr int64_t kStreamBytes = 16 << 20;
 constexpr int kLine = 64;
 
-// Whether rows of n elements each, side by side from p on, are to be streamed. They must be whole cache lines.
+// How results are written.
+//   scratch   to memory that is in the caches
+//   output    the line of a page ahead is asked for, as processors do by themselves for loads but hardly for stores
+//   streamed  past the caches, which would not hold so much until it is read again: a store that does not read its line
+//             first saves a third of a copy's traffic
+enum class Write { scratch, output, streamed };
+
+// Outputs of this size are streamed: that of the last cache, unless GAN_FAST_STREAM_BYTES says otherwise.
+inline int64_t stream_bytes() {
+  static const int64_t bytes = [] {
+    if (const char* given = std::getenv("GAN_FAST_STREAM_BYTES")) return static_cast<int64_t>(std::atoll(given));
+    int64_t cache = 0;
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+    cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    return cache > 0 ? cache : int64_t{32} << 20;
+  }();
+  return bytes;
+}
+
+// How an output of rows of n elements each, side by side from p on, is written. Only whole cache lines can be streamed.
 template <typename T>
-bool streams(const T* p, int64_t n, int64_t elements) {
-  return elements * static_cast<int64_t>(sizeof(T)) >= kStreamBytes && reinterpret_cast<uintptr_t>(p) % kLine == 0
-         && n * static_cast<int64_t>(sizeof(T)) % kLine == 0;
+Write write_of(const T* p, int64_t n, int64_t elements) {
+  const bool large = elements * static_cast<int64_t>(sizeof(T)) >= stream_bytes();
+  const bool lines = reinterpret_cast<uintptr_t>(p) % kLine == 0 && n * static_cast<int64_t>(sizeof(T)) % kLine == 0;
+  return large && lines ? Write::streamed : Write::output;
+}
+
+// Before n elements are written to p.
+template <typename T>
+GF_HD void expect(const T* p, int64_t n, Write write) {
+  constexpr int kPage = 4096, kInLine = kLine / sizeof(T);
+  if (write != Write::output) return;
+  for (int64_t j = 0; j < n; j += kInLine) __builtin_prefetch(p + kPage / sizeof(T) + j, 1);
 }
 
 // BYTES past the caches, to an address that is a multiple of them.

@@ -10,9 +10,10 @@ namespace {
 
 using namespace gan_fast;
 
-constexpr int64_t kTile = 4096;    // elements of t made before they are read: they stay in the first-level cache
-constexpr int64_t kPixels = 2048;  // likewise for pixels of many channels
-constexpr int64_t kMargin = 16;    // vectors may read this far beyond a row of t
+constexpr int64_t kTile = 4096;     // elements of t made before they are read: they stay in the first-level cache
+constexpr int64_t kPixels = 2048;   // likewise for pixels of many channels
+constexpr int64_t kFirBand = 1024;  // elements that fir4_plane takes before it goes on to those below them
+constexpr int64_t kMargin = 16;     // vectors may read this far beyond a row of t
 
 // The weights of a sum: in registers where their number is known (TAPS > 0).
 template <int TAPS, typename A>
@@ -49,11 +50,11 @@ GF_HD A weigh_one(const Weights<TAPS, A>& w, const In* x, int64_t stride) {
 // For `count` outputs of n elements: y[i] = sum over k of f[k] x[k stride + i], added to y where ADD.
 template <int L, int TAPS, bool ADD, typename In, typename Out, typename A>
 void combine_taps(const In* x, int64_t stride, const A* f, int64_t taps, Out* y, int64_t n, int64_t count,
-                  int64_t x_step, int64_t y_step, bool past_caches) {
+                  int64_t x_step, int64_t y_step, Write write) {
   const Weights<TAPS, A> w(f, taps);
   const auto vector = [&](int64_t i) __attribute__((always_inline)) {
     const Vector<A, L> sum = weigh<L>(w, x + i, stride);
-    put_vector<L>(y + i, ADD ? sum + load_vector<L>(y + i) : sum, past_caches);
+    put_vector<L>(y + i, ADD ? sum + load_vector<L>(y + i) : sum, write);
   };
   for (; count > 0; --count, x += x_step, y += y_step) {
     int64_t i = 0;
@@ -76,7 +77,7 @@ void combine_taps(const In* x, int64_t stride, const A* f, int64_t taps, Out* y,
 
 template <bool ADD, typename In, typename Out, typename A>
 void combine(const In* x, int64_t stride, const A* f, int64_t taps, Out* y, int64_t n, int64_t count = 1,
-             int64_t x_step = 0, int64_t y_step = 0, bool past_caches = false) {
+             int64_t x_step = 0, int64_t y_step = 0, Write write = Write::scratch) {
   if (taps == 0) {
     for (; !ADD && count > 0; --count, y += y_step)
       for (int64_t i = 0; i < n; ++i) store(y[i], A(0));
@@ -86,7 +87,7 @@ void combine(const In* x, int64_t stride, const A* f, int64_t taps, Out* y, int6
     constexpr int TAPS = decltype(known)::value;
     const auto run = n >= kLanesOf<A> ? &combine_taps<kLanesOf<A>, TAPS, ADD, In, Out, A>
                                       : &combine_taps<kLanesOf<A> / 2, TAPS, ADD, In, Out, A>;
-    run(x, stride, f, taps, y, n, count, x_step, y_step, past_caches);
+    run(x, stride, f, taps, y, n, count, x_step, y_step, write);
   };
   switch (taps) {
     case 1:
@@ -115,14 +116,14 @@ struct View {
 
 // Rows of n elements: y[2 m + p] = sum over k of f[p][k] t[p][m + k]
 template <int L, int TAPS, typename T, typename A>
-void up2_rows(View<A> even, View<A> odd, int64_t t_step, T* y, int64_t n, int64_t rows, bool past_caches) {
+void up2_rows(View<A> even, View<A> odd, int64_t t_step, T* y, int64_t n, int64_t rows, Write write) {
   const std::make_integer_sequence<int, L> lanes;
   const Weights<TAPS, A> w0(even.f, even.taps), w1(odd.f, odd.taps);
   for (; rows > 0; --rows, y += n, even.t += t_step, odd.t += t_step) {
     const auto vector = [&](int64_t m) __attribute__((always_inline)) {
       const auto a = weigh<L>(w0, even.t + m, 1), b = weigh<L>(w1, odd.t + m, 1);
-      put_vector<L>(y + 2 * m, interleave<L, 0>(a, b, lanes), past_caches);
-      put_vector<L>(y + 2 * m + L, interleave<L, 1>(a, b, lanes), past_caches);
+      put_vector<L>(y + 2 * m, interleave<L, 0>(a, b, lanes), write);
+      put_vector<L>(y + 2 * m + L, interleave<L, 1>(a, b, lanes), write);
     };
     int64_t m = 0;
     for (; 2 * (m + L) <= n; m += L) vector(m);
@@ -140,12 +141,12 @@ void up2_rows(View<A> even, View<A> odd, int64_t t_step, T* y, int64_t n, int64_
 
 // Pixels of n elements: y[2 m + p, i] = sum over k of f[p][k] t[p][m + k, i]
 template <int L, int TAPS, typename T, typename A>
-void up2_pixels(View<A> even, View<A> odd, T* y, int64_t n, int64_t count, bool past_caches) {
+void up2_pixels(View<A> even, View<A> odd, T* y, int64_t n, int64_t count, Write write) {
   const Weights<TAPS, A> w0(even.f, even.taps), w1(odd.f, odd.taps);
   for (; count > 0; --count, y += 2 * n, even.t += n, odd.t += n) {
     const auto vector = [&](int64_t i) __attribute__((always_inline)) {
-      put_vector<L>(y + i, weigh<L>(w0, even.t + i, n), past_caches);
-      put_vector<L>(y + n + i, weigh<L>(w1, odd.t + i, n), past_caches);
+      put_vector<L>(y + i, weigh<L>(w0, even.t + i, n), write);
+      put_vector<L>(y + n + i, weigh<L>(w1, odd.t + i, n), write);
     };
     int64_t i = 0;
     for (; i + L <= n; i += L) vector(i);
@@ -155,7 +156,7 @@ void up2_pixels(View<A> even, View<A> odd, T* y, int64_t n, int64_t count, bool 
 
 // Rows of n elements: y[m] = sum over k of f[k] t[2 m + k]
 template <int L, int TAPS, typename T, typename A>
-void down2_rows(View<A> view, int64_t t_step, T* y, int64_t n, int64_t rows, bool past_caches) {
+void down2_rows(View<A> view, int64_t t_step, T* y, int64_t n, int64_t rows, Write write) {
   const std::make_integer_sequence<int, L> lanes;
   const Weights<TAPS, A> w(view.f, view.taps);
   for (; rows > 0; --rows, y += n, view.t += t_step) {
@@ -167,7 +168,7 @@ void down2_rows(View<A> view, int64_t t_step, T* y, int64_t n, int64_t rows, boo
         sum += w.f[k] * every_second<L, 0>(a, b, lanes);
         if (k + 1 < taps) sum += w.f[k + 1] * every_second<L, 1>(a, b, lanes);
       }
-      put_vector<L>(y + m, sum, past_caches);
+      put_vector<L>(y + m, sum, write);
     };
     int64_t m = 0;
     for (; m + L <= n; m += L) vector(m);
@@ -178,6 +179,46 @@ void down2_rows(View<A> view, int64_t t_step, T* y, int64_t n, int64_t rows, boo
     }
     for (; m < n; ++m) store(y[m], weigh_one(w, view.t + 2 * m, 1));
   }
+}
+
+// One plane through a 4 x 4 filter of rank 1, its size kept: y[i, j] = sum over a, b < 4 of column[a] row[b]
+// x[i + top + a, j + left + b], where -3 <= top, left <= 0. Neighbours in a row are shuffled from registers, and each
+// row goes into the four sums that it is part of. A band of rows is taken down vector by vector: memory is met in order
+// (and asked for a band ahead), and between bands the sums of each vector wait in `sums` [3, width].
+template <int L, typename T, typename A = compute_t<T>>
+void fir4_plane(const T* x, const A* row, const A* column, int64_t left, int64_t top, T* y, int64_t height,
+                int64_t width, A* sums, Write write) {
+  using V = Vector<A, L>;
+  const Weights<4, A> across(row, 4), along(column, 4);
+  IndexOf<V> from[4];  // where tap b finds lane i: in the vectors before and at it, or at and after it
+  for (int b = 0; b < 4; ++b)
+    for (int i = 0; i < L; ++i) from[b][i] = i + static_cast<int>(left) + b + (left + b < 0 ? L : 0);
+  const int64_t band = ceil_div(kFirBand, width);
+  for (int64_t first = 0; first < height; first += band) {
+    const int64_t last = first + band < height ? first + band : height;
+    for (int64_t j = 0; j < width; j += L) {
+      V next[3] = {};
+      for (int k = 0; k < 3 && first > 0; ++k) next[k] = load_vector<L>(sums + k * width + j);
+      for (int64_t r = first; r < last; ++r) {
+        const T* at = x + r * width + j;
+        __builtin_prefetch(at + kFirBand);
+        const V here = load_vector<L>(at);
+        const V before = j > 0 ? load_vector<L>(at - L) : V{}, after = j + L < width ? load_vector<L>(at + L) : V{};
+        V h = {};
+        for (int b = 0; b < 4; ++b)
+          h += across.f[b] * (left + b < 0 ? permute(before, here, from[b]) : permute(here, after, from[b]));
+        const int64_t i = r - top - 3;
+        if (i >= 0) put_vector<L>(y + i * width + j, next[0] + along.f[3] * h, write);
+        next[0] = next[1] + along.f[2] * h;
+        next[1] = next[2] + along.f[1] * h;
+        next[2] = along.f[0] * h;
+      }
+      for (int k = 0; k < 3; ++k) store_vector<L>(sums + k * width + j, next[k]);
+    }
+  }
+  for (int64_t i = height - top - 3, k = 0; i < height; ++i, ++k)
+    for (int64_t j = 0; j < width && i >= 0; j += L)
+      put_vector<L>(y + i * width + j, load_vector<L>(sums + k * width + j), write);
 }
 
 // Along one axis, y[period m + p] = sum over k < taps of f[tap + k up] x[first + step m + k], where (first, tap, taps)
@@ -304,10 +345,15 @@ class Resampler {
     for (int64_t d = 0; d < depth_; ++d) across_.arrange(filter_.rows.get() + d * filter_.width, across_taps(d, 0));
     along_.arrange(filter_.column.get(), along_taps_.get());
     // what goes through a buffer first is not streamed
-    past_caches_ = filter_.separable && planes_ == 1 && streams(y_, block_ > 1 ? block_ : across_.out, y.numel());
+    if (filter_.separable && planes_ == 1) write_ = write_of(y_, block_ > 1 ? block_ : across_.out, y.numel());
   }
 
   void run() {
+    if constexpr (kFull >= 4) {  // the taps of a lane lie within its neighbouring vectors
+      constexpr int L = kHalf >= 4 ? kHalf : kFull;
+      if (fir4(across_) && fir4(along_) && filter_.separable && pixel_ == 1 && across_.in % L == 0)
+        return fir4_planes<L>();
+    }
     const int64_t row_set = depth_ * planes_ * row_;
     int64_t band = kTile / row_set;
     band = band < 1 ? 1 : band < along_.out ? band : along_.out;
@@ -352,6 +398,24 @@ class Resampler {
   }
 
  private:
+  // Whether an axis takes what fir4_plane does.
+  static bool fir4(const Axis& axis) {
+    const Phase& all = axis.phases[0];
+    return axis.up == 1 && axis.step == 1 && axis.in == axis.out && all.taps == 4 && all.first <= 0 && all.first >= -3;
+  }
+
+  template <int L>
+  void fir4_planes() {
+    const int64_t width = across_.in, plane = along_.in * width;
+    const int threads = threads_for(images_ * plane);
+    const Scratch<A> sums(threads * 3 * width);
+    const auto filter = width % kFull == 0 ? &fir4_plane<kFull, T> : &fir4_plane<L, T>;
+    parallel_for(images_, threads, [&](int64_t i, int thread) {
+      filter(x_ + i * plane, across_taps(0, 0), along_taps_.get(), across_.phases[0].first, along_.phases[0].first,
+             y_ + i * plane, along_.in, width, sums.get() + thread * 3 * width, write_);
+    });
+  }
+
   A* across_taps(int64_t d, int64_t p) const {
     return across_taps_.get() + (d * across_.period + p) * across_.max_taps;
   }
@@ -437,7 +501,7 @@ class Resampler {
       const View<A> even = view(t, d, 0), odd = view(t, d, period - 1);
       const int64_t pairs = (across_.out < 2 * end ? across_.out / 2 : end) - begin;
       if (period == 2 && across_.step == 1 && even.taps == 2 && odd.taps == 2) {
-        up2_pixels<kLanesOf<A>, 2>(even, odd, y, block_, pairs, past_caches_);
+        up2_pixels<kLanesOf<A>, 2>(even, odd, y, block_, pairs, write_);
         if (begin + pairs < end)
           combine<false>(even.t + pairs * block_, block_, even.f, 2, y + 2 * pairs * block_, block_);
         return;
@@ -446,7 +510,7 @@ class Resampler {
     for (int64_t p = 0; p < period; ++p) {
       const View<A> v = view(t, d, p);
       const int64_t last = end < across_.count(p) ? end : across_.count(p);
-      combine<ADD>(v.t, block_, v.f, v.taps, y + p * block_, block_, last - begin, skip, period * block_, past_caches_);
+      combine<ADD>(v.t, block_, v.f, v.taps, y + p * block_, block_, last - begin, skip, period * block_, write_);
     }
   }
 
@@ -477,22 +541,22 @@ class Resampler {
     if (block_ > 1) {
       for (int64_t i = 0; i < rows; ++i) filter_pixels<ADD>(t + i * row_, d, y + i * n * block_, 0, across_.count(0));
     } else if (period == 1 && step == 1) {
-      combine<ADD>(first.t, 1, first.f, first.taps, y, n, rows, row_, n, past_caches_);
+      combine<ADD>(first.t, 1, first.f, first.taps, y, n, rows, row_, n, write_);
     } else if (!ADD && period == 2 && step == 1 && first.taps > 0 && second.taps > 0) {
       const int64_t both = first.taps == second.taps ? first.taps : 0;
       const auto run = [&](auto lanes) {
         constexpr int L = decltype(lanes)::value;
-        if (both == 2) return up2_rows<L, 2>(first, second, row_, y, n, rows, past_caches_);
-        if (both == 6) return up2_rows<L, 6>(first, second, row_, y, n, rows, past_caches_);
-        up2_rows<L, 0>(first, second, row_, y, n, rows, past_caches_);
+        if (both == 2) return up2_rows<L, 2>(first, second, row_, y, n, rows, write_);
+        if (both == 6) return up2_rows<L, 6>(first, second, row_, y, n, rows, write_);
+        up2_rows<L, 0>(first, second, row_, y, n, rows, write_);
       };
       n >= 2 * kLanesOf<A> ? run(kFull) : run(kHalf);
     } else if (!ADD && period == 1 && step == 2) {
       const auto run = [&](auto lanes) {
         constexpr int L = decltype(lanes)::value;
-        if (first.taps == 4) return down2_rows<L, 4>(first, row_, y, n, rows, past_caches_);
-        if (first.taps == 12) return down2_rows<L, 12>(first, row_, y, n, rows, past_caches_);
-        down2_rows<L, 0>(first, row_, y, n, rows, past_caches_);
+        if (first.taps == 4) return down2_rows<L, 4>(first, row_, y, n, rows, write_);
+        if (first.taps == 12) return down2_rows<L, 12>(first, row_, y, n, rows, write_);
+        down2_rows<L, 0>(first, row_, y, n, rows, write_);
       };
       n >= kLanesOf<A> ? run(kFull) : run(kHalf);
     } else {
@@ -516,7 +580,7 @@ class Resampler {
   const Scratch<A> across_taps_, along_taps_;
   int64_t images_, pixel_;  // channels_last: images of pixels of C elements; else planes of single ones
   int64_t planes_, block_;  // pixels too short for a vector become planes of t
-  bool past_caches_;
+  Write write_ = Write::scratch;
   int64_t row_, lead_;  // size of a row of t, and of what lies before its first column
 };
 

@@ -49,15 +49,37 @@ GF_HD void store_vector(T* p, Vector<compute_t<T>, L> v) {
   }
 }
 
-// Vectors that go past the caches must lie at multiples of their size.
+// Vectors that are streamed must lie at multiples of their size.
 template <int L, typename T>
-GF_HD void put_vector(T* p, Vector<compute_t<T>, L> v, bool past_caches) {
-  if (L == kLanesOf<compute_t<T>> && past_caches) {
+GF_HD void put_vector(T* p, Vector<compute_t<T>, L> v, Write write) {
+  if (L == kLanesOf<compute_t<T>> && write == Write::streamed) {
     T values[L];
     store_vector<L>(values, v);
     return stream<sizeof values>(p, values);
   }
+  expect(p, L, write);
   store_vector<L>(p, v);
+}
+
+// The vector of indices that goes with a vector.
+template <typename V>
+struct IndexOfVector {
+  typedef std::conditional_t<sizeof(V{}[0]) == 4, int32_t, int64_t> type __attribute__((vector_size(sizeof(V))));
+};
+template <typename V>
+using IndexOf = typename IndexOfVector<V>::type;
+
+// lane i: element lanes[i] of a and b side by side
+template <typename V>
+GF_HD V permute(V a, V b, IndexOf<V> lanes) {
+#if defined(__clang__)
+  constexpr int kLanes = sizeof(V) / sizeof(a[0]);
+  V chosen;
+  for (int i = 0; i < kLanes; ++i) chosen[i] = lanes[i] < kLanes ? a[lanes[i]] : b[lanes[i] - kLanes];
+  return chosen;
+#else
+  return __builtin_shuffle(a, b, lanes);
+#endif
 }
 
 template <int L, typename V, int... I>
@@ -65,8 +87,7 @@ GF_HD V shuffle(V a, V b, std::integer_sequence<int, I...>) {
 #if defined(__clang__)
   return __builtin_shufflevector(a, b, I...);
 #else
-  typedef std::conditional_t<sizeof(a[0]) == 4, int32_t, int64_t> Index __attribute__((vector_size(sizeof(V))));
-  return __builtin_shuffle(a, b, Index{I...});
+  return __builtin_shuffle(a, b, IndexOf<V>{I...});
 #endif
 }
 

@@ -79,11 +79,18 @@ def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
         ctx.save_for_backward(x, b)
 
 
+def _is_sum(dim: int, act: str, alpha: float, gain: float, clamp: float) -> bool:
+    """Whether y = x + b, whose gradient needs no kernel."""
+    return act == "linear" and gain == 1 and clamp < 0
+
+
 def _backward(ctx: Any, dy: Tensor) -> tuple:
     saved, b = ctx.saved_tensors
     bias_grad = ctx.has_bias and needs(ctx, 1)
     dx = db = None
-    if bias_grad or needs(ctx, 0):
+    if _is_sum(*ctx.settings):
+        dx, db = dy, dy.sum([i for i in range(dy.ndim) if i != ctx.settings[0]]) if bias_grad else None
+    elif bias_grad or needs(ctx, 0):
         if ctx.from_output and saved is not None:
             saved = saved.detach()  # its derivative is zero: leave no edge for a second backward to follow
         dy = _with_strides(dy, ctx.strides)

@@ -65,6 +65,10 @@ def samples() -> Iterator[Sample]:
         yield make(f"crop-{layout}", (2, 3, 8, 9), "3x3", layout=layout, padding=[-1, -2, -1, 0])
         yield make(f"crop-up-{layout}", (2, 3, 8, 9), "binomial", layout=layout, up=2, padding=[-3, 2, 1, -2])
         yield make(f"identity-{layout}", (2, 3, 4, 5), "none", layout=layout, padding=[1, 0, 2, -1], gain=0.5)
+    for width, height in ((16, 5), (8, 2), (32, 70), (48, 1)):  # the CPU kernel takes bands of rows, vector by vector
+        for left, top in ((2, 1), (0, 3), (3, 0)):
+            name = f"4-taps-{width}x{height}-{left}{top}"
+            yield make(name, (1, 2, height, width), "4", padding=[left, 3 - left, top, 3 - top])
     yield make("1xk", (2, 3, 5, 9), "1x4", up=(2, 1), padding=[2, 1, 0, 0])
     yield make("kx1", (2, 3, 9, 5), "4x1", down=(1, 2), padding=[0, 0, 1, 1])
     yield make("haar", (2, 3, 6, 6), "2x2", down=2, padding=[1, 0, 1, 0])

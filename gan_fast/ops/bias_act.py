@@ -89,7 +89,9 @@ def _backward(ctx: Any, dy: Tensor) -> tuple:
     bias_grad = ctx.has_bias and needs(ctx, 1)
     dx = db = None
     if _is_sum(*ctx.settings):
-        dx, db = dy, dy.sum([i for i in range(dy.ndim) if i != ctx.settings[0]]) if bias_grad else None
+        dx = dy
+        if bias_grad:
+            db = dy.sum_to_size([n if i == ctx.settings[0] else 1 for i, n in enumerate(dy.shape)]).reshape(-1)
     elif bias_grad or needs(ctx, 0):
         if ctx.from_output and saved is not None:
             saved = saved.detach()  # its derivative is zero: leave no edge for a second backward to follow

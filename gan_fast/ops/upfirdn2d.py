@@ -95,7 +95,9 @@ def _reference(
     # also keeps oneDNN from generating half-precision kernels of many taps, which can take it forever
     x = x.to(torch.promote_types(dtype, torch.float32))
     x = F.pad(x.reshape(n, c, h, 1, w, 1), [0, up[0] - 1, 0, 0, 0, up[1] - 1]).reshape(n, c, h * up[1], w * up[0])
-    x = F.pad(x, list(padding))
+    x = F.pad(x, [max(p, 0) for p in padding])  # crops come after: F.pad refuses to crop more than there was
+    x0, x1, y0, y1 = (max(-p, 0) for p in padding)
+    x = x[:, :, y0 : x.shape[2] - y1, x0 : x.shape[3] - x1]
     f = f if flip else f.flip(list(range(f.ndim)))
     for taps in [f * gain] if f.ndim == 2 else [f[None, :] * gain, f[:, None]]:
         x = F.conv2d(x, taps.to(x.dtype).expand(c, 1, *taps.shape), groups=c)

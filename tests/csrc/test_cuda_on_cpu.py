@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "cuda_on_cpu"))
+sys.path += [str(Path(__file__).parent / "cuda_on_cpu"), str(Path(__file__).parents[1] / "ops")]
 import emulated
+from argument_space import STRATEGIES
 
 pytestmark = pytest.mark.skipif(
     shutil.which(emulated.CXX) is None or platform.machine() != "x86_64", reason="needs g++ and its sanitizers"
@@ -21,6 +22,13 @@ def test_matches_reference(op: str) -> None:
     done = emulated.run("reference", op)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "samples match" in done.stdout
+
+
+@pytest.mark.parametrize("op", [op for op in OPS if op in STRATEGIES])
+def test_matches_reference_whatever_the_arguments(op: str) -> None:
+    done = emulated.run("properties", op)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "drawn samples match" in done.stdout
 
 
 @pytest.mark.parametrize(

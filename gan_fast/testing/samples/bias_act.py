@@ -14,14 +14,14 @@ from gan_fast.ops.bias_act import ACTIVATIONS
 from gan_fast.testing.sample import LAYOUTS, Sample, randn
 
 
-def _away_from_kinks(x: Tensor, b: Tensor | None, dim: int, act: str, **settings: Any) -> Tensor:
+def away_from_kinks(x: Tensor, b: Tensor | None, dim: int, act: str, **settings: Any) -> Tensor:
     """Moves elements of x off the points where a derivative jumps: there it is a convention, tested by itself."""
     clamp = settings.pop("clamp", None)
     for _ in range(20):
         u = x if b is None else x + b.reshape([-1 if i == dim % x.ndim else 1 for i in range(x.ndim)])
         near = u.abs() < 0.05
         if clamp is not None:
-            near |= (ops.bias_act(u, act=act, backend="reference", **settings).abs() / clamp - 1).abs() < 0.03
+            near |= (ops.bias_act(u, dim=dim, act=act, backend="reference", **settings).abs() / clamp - 1).abs() < 0.03
         if not near.any():
             return x
         x = torch.where(near, x + 0.1, x)
@@ -35,7 +35,7 @@ def _bias_act_sample(
     dim = settings["dim"] % len(shape)
     x = LAYOUTS[layout](2 * randn(3, *shape))
     b = randn(4, shape[dim]) if bias else None
-    x = _away_from_kinks(x, b, **settings)
+    x = away_from_kinks(x, b, **settings)
     summed = x.numel() // max(shape[dim], 1)
     return Sample(
         "bias_act",

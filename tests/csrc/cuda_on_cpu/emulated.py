@@ -1,6 +1,7 @@
 """Runs csrc/cuda on the CPU, under AddressSanitizer and UBSan: builds the module, and is the program that loads it.
 
 `emulated.py reference OP` holds every sample of an op in every dtype against the float64 reference;
+`emulated.py properties OP` does so with samples drawn from the op's whole argument space;
 `emulated.py planted LAUNCHER` calls one launcher of planted.cu.
 """
 
@@ -97,14 +98,28 @@ def launcher(module: ModuleType, primitive: str) -> Callable[..., None]:
     return launch
 
 
-def against_reference(op: str) -> int:
-
-    from gan_fast import testing
+def register() -> None:
     from gan_fast.ops import backends
 
     backends.BACKENDS[MODULE] = backends.Backend(
         devices=lambda: ("cpu",), module=lambda op: MODULE, unavailable=lambda: None, wrap=launcher
     )
+
+
+def properties(op: str) -> None:
+    sys.path.insert(0, str(ROOT / "tests" / "ops"))
+    from test_properties import holds_everywhere
+
+    register()
+    holds_everywhere(op, MODULE, 40)
+    print("drawn samples match")
+
+
+def against_reference(op: str) -> int:
+    from gan_fast import testing
+    from gan_fast.ops import backends
+
+    register()
     wrong = []
     for sample in testing.samples(op):
         for dtype in backends.FLOATS:
@@ -127,4 +142,4 @@ def planted(name: str) -> None:
 
 if __name__ == "__main__":
     what, name = sys.argv[1:]
-    sys.exit(against_reference(name) if what == "reference" else planted(name))
+    sys.exit({"reference": against_reference, "properties": properties, "planted": planted}[what](name))

@@ -1,0 +1,92 @@
+"""Hypothesis strategies for whole argument spaces: each draws samples that the contract's checks run on."""
+
+import math
+
+import torch
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from gan_fast.ops.bias_act import ACTIVATIONS
+from gan_fast.testing import LAYOUTS, Sample
+from gan_fast.testing.samples.bias_act import away_from_kinks
+
+SIZES = st.integers(1, 20)
+# the vector paths of kernels begin at widths and channel counts like these
+WIDTHS = st.one_of(SIZES, st.sampled_from([16, 17, 32, 33, 48, 64]))
+BATCHES = st.sampled_from([1, 2, 2, 3, 0])
+
+
+def _randn(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@st.composite
+def upfirdn2d(draw: st.DrawFn, largest: int = 64) -> Sample:
+    """up, down in 1..4 by axis, filters of 1 to 24 taps or 61, any padding, every layout, at most `largest` wide."""
+    separable = draw(st.booleans())
+    taps = st.one_of(st.integers(1, 8), st.sampled_from([12, 16, 24]))
+    if separable:
+        size = [draw(st.one_of(taps, st.just(61)))]
+    else:
+        size = [draw(taps), draw(taps)] if draw(st.booleans()) else draw(st.permutations([1, draw(taps)]))
+    fw, fh = size[-1], size[0]
+    n, c = draw(BATCHES), draw(SIZES)
+    h, w = draw(SIZES), min(draw(WIDTHS), largest)
+    up, down = [[draw(st.integers(1, 4)) for _ in "xy"] for _ in range(2)]
+    padding = []
+    for length, factor, filter_length in ((w, up[0], fw), (h, up[1], fh)):
+        before = draw(st.integers(-3, filter_length + 2))
+        # at least one output, and not many more than x has
+        least = filter_length - length * factor - before
+        padding += [before, draw(st.integers(max(least, -3), max(least, -3) + 8))]
+    seed = draw(st.integers(0, 2**16))
+    f = _randn(seed, *size) / math.sqrt(fw * fh if len(size) == 2 else fw)
+    layout = draw(st.sampled_from(sorted(LAYOUTS)))
+    settings = {"up": up, "down": down, "padding": padding, "flip_filter": draw(st.booleans())}
+    settings["gain"] = draw(st.sampled_from([1.0, -0.7, 4.0]))
+    x = LAYOUTS[layout](_randn(seed + 1, n, c, h, w))
+    return Sample(
+        "upfirdn2d", "drawn", {"x": x, "f": f}, settings, layout, reductions=dict.fromkeys(("y", "x", "dy"), fw * fh)
+    )
+
+
+@st.composite
+def bias_act(draw: st.DrawFn) -> Sample:
+    """Every activation, any rank and bias dimension, alpha, gain and clamp, every layout of four dimensions."""
+    act = draw(st.sampled_from(sorted(ACTIVATIONS)))
+    rank = draw(st.sampled_from([4, 4, 4, 1, 2, 3, 5]))
+    shape = [draw(BATCHES), *(draw(WIDTHS if rank < 5 else st.integers(1, 5)) for _ in range(rank - 1))]
+    dim = draw(st.integers(0, rank - 1))
+    assume(rank > 1 or shape[0] > 0)
+    settings = {"act": act, "dim": dim, "gain": draw(st.sampled_from([None, 1.0, 0.3, -1.7]))}
+    settings["clamp"] = draw(st.sampled_from([None, 0.9, 256.0]))
+    if act == "lrelu":
+        settings["alpha"] = draw(st.sampled_from([None, 0.0, 0.01, 1.5, -0.3]))
+    layout = draw(st.sampled_from(sorted(LAYOUTS))) if rank == 4 else "contiguous"
+    seed = draw(st.integers(0, 2**16))
+    b = _randn(seed, shape[dim]) if draw(st.booleans()) else None
+    x = LAYOUTS[layout](2 * _randn(seed + 1, *shape))
+    try:
+        x = away_from_kinks(x, b, **settings)
+    except AssertionError:
+        assume(False)
+    tensors = {"x": x} if b is None else {"x": x, "b": b}
+    summed = {"b": max(x.numel() // max(shape[dim], 1), 1), "dy": 2}
+    return Sample("bias_act", "drawn", tensors, settings, layout, tuple(tensors), summed)
+
+
+STRATEGIES = {"upfirdn2d": upfirdn2d, "bias_act": bias_act}
+
+
+@st.composite
+def not_finite(draw: st.DrawFn, op: str) -> Sample:
+    """A sample with a NaN or an infinity somewhere in x."""
+    sample = draw(STRATEGIES[op]())
+    x = sample.tensors["x"]
+    assume(x.numel() > 0)
+    value = draw(st.sampled_from([math.nan, math.inf, -math.inf]))
+    at = draw(st.integers(0, x.numel() - 1))
+    x = x.contiguous().clone()
+    x.view(-1)[at] = value
+    x = LAYOUTS[sample.layout](x)
+    return Sample(op, "not finite", sample.tensors | {"x": x}, sample.settings, sample.layout, sample.differentiable)

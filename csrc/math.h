@@ -143,4 +143,80 @@ GF_HD T activation(T u, T alpha) {
   }
 }
 
+// Philox4x32-10 (Salmon et al. 2011): four numbers of a counter's 128 bits under a key.
+GF_HD void philox(uint64_t key, uint64_t low, uint64_t high, uint32_t (&c)[4]) {
+  uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
+  c[0] = static_cast<uint32_t>(low);
+  c[1] = static_cast<uint32_t>(low >> 32);
+  c[2] = static_cast<uint32_t>(high);
+  c[3] = static_cast<uint32_t>(high >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t a = uint64_t{0xD2511F53u} * c[0], b = uint64_t{0xCD9E8D57u} * c[2];
+    c[0] = static_cast<uint32_t>(b >> 32) ^ c[1] ^ k0;
+    c[1] = static_cast<uint32_t>(b);
+    c[2] = static_cast<uint32_t>(a >> 32) ^ c[3] ^ k1;
+    c[3] = static_cast<uint32_t>(a);
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+}
+
+#if defined(__CUDA_ARCH__)
+GF_HD float log_of(float u) { return logf(u); }
+GF_HD double log_of(double u) { return log(u); }
+GF_HD float sqrt_of(float u) { return sqrtf(u); }
+GF_HD double sqrt_of(double u) { return sqrt(u); }
+GF_HD void sin_cos_turns(float u, float& s, float& c) { sincospif(2.0f * u, &s, &c); }
+GF_HD void sin_cos_turns(double u, double& s, double& c) { sincospi(2.0 * u, &s, &c); }
+#else
+// log(u) of a normal positive number: 2^e m with m next to 1, log(m) = 2 artanh((m - 1) / (m + 1)).
+GF_HD float log_of(float u) {
+  int32_t bits;
+  std::memcpy(&bits, &u, sizeof bits);
+  const int32_t e = (bits - 0x3f3504f3) >> 23;
+  const float f = bits_to_float(bits - e * (1 << 23)) - 1.0f, q = f / (2.0f + f), q2 = q * q;
+  float p = 1.0f / 11.0f;
+  p = p * q2 + 1.0f / 9.0f;
+  p = p * q2 + 1.0f / 7.0f;
+  p = p * q2 + 1.0f / 5.0f;
+  p = p * q2 + 1.0f / 3.0f;
+  p = p * q2 + 1.0f;
+  return static_cast<float>(e) * 0.693147181f + 2.0f * q * p;
+}
+GF_HD double log_of(double u) { return ::log(u); }
+GF_HD float sqrt_of(float u) { return __builtin_sqrtf(u); }
+GF_HD double sqrt_of(double u) { return ::sqrt(u); }
+
+// sin and cos of 2 pi u, 0 <= u < 1, from those of the angle to the nearest quarter turn.
+GF_HD void sin_cos_turns(float u, float& s, float& c) {
+  const int32_t quarter = static_cast<int32_t>(4.0f * u + 0.5f);
+  const float r = (u - 0.25f * static_cast<float>(quarter)) * 6.28318531f, r2 = r * r;
+  const float sine = r * (1.0f + r2 * (-1.0f / 6 + r2 * (1.0f / 120 + r2 * (-1.0f / 5040 + r2 * (1.0f / 362880)))));
+  const float cosine = 1.0f + r2 * (-0.5f + r2 * (1.0f / 24 + r2 * (-1.0f / 720 + r2 * (1.0f / 40320))));
+  const bool odd = quarter & 1;
+  s = odd ? cosine : sine;
+  c = odd ? sine : cosine;
+  s = quarter & 2 ? -s : s;
+  c = (quarter + 1) & 2 ? -c : c;
+}
+GF_HD void sin_cos_turns(double u, double& s, double& c) {
+  s = ::sin(6.283185307179586476925 * u);
+  c = ::cos(6.283185307179586476925 * u);
+}
+#endif
+
+// Four normal numbers by Box and Muller; both uniform numbers are exact in float, and the first is never 0.
+template <typename A>
+GF_HD void normals(uint64_t seed, uint64_t offset, uint64_t block, A (&z)[4]) {
+  uint32_t c[4];
+  philox(seed, block, offset, c);
+  for (int i = 0; i < 4; i += 2) {
+    const A radius = sqrt_of(A(-2) * log_of((A(c[i] >> 9) + A(0.5)) * A(0x1p-23)));
+    A sine, cosine;
+    sin_cos_turns(A(c[i + 1] >> 8) * A(0x1p-24), sine, cosine);
+    z[i] = radius * cosine;
+    z[i + 1] = radius * sine;
+  }
+}
+
 }  // namespace gan_fast

@@ -90,7 +90,7 @@ def _activation(u, alpha, ORDER: tl.constexpr, ACT: tl.constexpr):
 @triton.jit
 def bias_act_kernel(
     v_ptr,  # x, dy or dy
-    s_ptr,  # None, saved or x
+    s_ptr,  # noise [samples, pixels] or None, saved, x
     w_ptr,  # None, None or ddx
     b_ptr,
     y_ptr,
@@ -145,6 +145,12 @@ def bias_act_kernel(
         inside = (row < rows)[:, None] & (w < width)[None, :]
         v = tl.load(v_ptr + at, mask=inside, other=0.0).to(COMPUTED)
         u = v
+        if ORDER == 0 and s_ptr is not None:
+            if CHANNELS_LAST:
+                pixel = row.to(tl.int64)[:, None] * (width // channels) + (w // channels)[None, :]
+            else:
+                pixel = row.to(tl.int64)[:, None] * width + w[None, :]
+            u += tl.load(s_ptr + pixel, mask=inside, other=0.0).to(COMPUTED)
         if ORDER > 0:
             u = tl.zeros_like(v) if s_ptr is None else tl.load(s_ptr + at, mask=inside, other=0.0).to(COMPUTED)
         y = u
@@ -240,9 +246,17 @@ def _run(
 
 
 def bias_act(
-    x: Tensor, b: Tensor | None, dim: int, act: str, alpha: float, gain: float, clamp: float, y: Tensor
+    x: Tensor,
+    b: Tensor | None,
+    noise: Tensor | None,
+    dim: int,
+    act: str,
+    alpha: float,
+    gain: float,
+    clamp: float,
+    y: Tensor,
 ) -> None:
-    _run(x, None, None, b, y, None, dim, alpha, gain, clamp, order=0, act=act)
+    _run(x, noise, None, b, y, None, dim, alpha, gain, clamp, order=0, act=act)
 
 
 def bias_act_grad(

@@ -1,4 +1,5 @@
-// y = clamp(act(x + b) gain) and its first two derivatives, each in one pass over memory with the sums for the bias.
+// y = clamp(act(x + noise + b) gain) and its first two derivatives, each in one pass over memory with the sums for the
+// bias.
 #include "common.h"
 
 namespace {
@@ -9,6 +10,7 @@ constexpr int64_t kLanes = 64;   // sums side by side in a plane, and the elemen
 constexpr int64_t kSpan = 8192;  // elements of a plane that one tile covers
 constexpr int64_t kRows = 128;   // rows and columns that one tile covers
 constexpr int64_t kColumns = 4096;
+constexpr int64_t kNoise = 512;  // elements whose bias and noise are added up at once
 
 template <typename A>
 struct Settings {
@@ -211,8 +213,24 @@ void with_activation(std::string_view act, const F& f) {
   }
 }
 
-void bias_act(TensorView x, TensorView b, int64_t dim, std::string_view act, double alpha, double gain, double clamp,
-              TensorView y) {
+// What is added to n elements from offset `at` on: the bias, and the noise of their pixels.
+template <typename T, typename A>
+void add_noise(const Tiles& t, const T* noise, int64_t at, const A* b, int64_t b_step, A* sum, int64_t n) {
+  const int64_t row = at / t.length, begin = at % t.length;
+  if (t.planes) {
+    noise += row / t.channels * t.inner + begin;
+    for (int64_t i = 0; i < n; ++i) sum[i] = b[0] + load(noise[i]);
+    return;
+  }
+  noise += row * t.inner;
+  for (int64_t i = 0, pixel = begin % t.inner; i < n; ++i) {
+    sum[i] = b[i * b_step] + load(noise[pixel]);
+    pixel = pixel + 1 < t.inner ? pixel + 1 : 0;
+  }
+}
+
+void bias_act(TensorView x, TensorView b, TensorView noise, int64_t dim, std::string_view act, double alpha,
+              double gain, double clamp, TensorView y) {
   const Tiles tiles(x, dim);
   dispatch(x.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -223,7 +241,15 @@ void bias_act(TensorView x, TensorView b, int64_t dim, std::string_view act, dou
     with_activation(act, [&](auto which) {
       const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A*, int64_t) {
         write_row(y.as<T>() + at, n, write, [&](T* to, int64_t i, int64_t m) {
-          forward_row<decltype(which)::value, T>(x.as<T>() + at + i, row_bias + i * step, step, to, m, s, write);
+          const T* from = x.as<T>() + at + i;
+          const A* added = row_bias + i * step;
+          if (!noise.given()) return forward_row<decltype(which)::value, T>(from, added, step, to, m, s, write);
+          alignas(kLine) A sum[kNoise];
+          for (int64_t j = 0; j < m; j += kNoise) {
+            const int64_t size = m - j < kNoise ? m - j : kNoise;
+            add_noise(tiles, noise.as<T>(), at + i + j, added + j * step, step, sum, size);
+            forward_row<decltype(which)::value, T>(from + j, sum, 1, to + j, size, s, write);
+          }
         });
       };
       for_each_row<A>(tiles, bias.get(), nullptr, row);

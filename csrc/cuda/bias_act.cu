@@ -24,7 +24,7 @@ constexpr int kSumRows = 32, kSumColumns = 8;
 
 struct Problem {
   const void* v;  // x, dy or dy
-  const void* s;  // nothing, saved or x
+  const void* s;  // noise or nothing, saved, x
   const void* w;  // nothing, nothing or ddx
   const void* b;
   void* y;
@@ -67,7 +67,7 @@ __device__ __forceinline__ A magnitude(A x) {
 template <int ORDER, Act ACT, typename A>
 __device__ __forceinline__ A element(A v, A s, A w, A bias, A alpha, A gain, A clamp, bool clamped, bool from_output) {
   if constexpr (ORDER == 0) {
-    const A y = activation<0, ACT>(v + bias, alpha) * gain;
+    const A y = activation<0, ACT>(v + s + bias, alpha) * gain;  // s: the noise
     return clamped && magnitude(y) >= clamp ? (y < A(0) ? -clamp : clamp) : y;
   } else {
     const A u = s + bias;
@@ -120,12 +120,26 @@ __device__ __forceinline__ void store(T* p, const Vec<T, SIZE>& v, bool vectors,
   }
 }
 
-template <typename T, int ORDER>
+// The noise [samples, pixels] of the elements that a thread holds.
+template <typename T, int SIZE>
+__device__ __forceinline__ Vec<T, SIZE> load_noise(const Problem& p, int64_t row, int64_t x, int stride, int left) {
+  const T* noise = static_cast<const T*>(p.s);
+  if (!p.channels_last) return load<T, SIZE>(noise + row * p.width + x, p.vectors, stride, left);
+  const unsigned channels = static_cast<unsigned>(p.channels), first = static_cast<unsigned>(x);
+  noise += row * (p.width / p.channels);
+  Vec<T, SIZE> v = {};
+#pragma unroll
+  for (int j = 0; j < SIZE; ++j)
+    if (j * stride < left) v.v[j] = noise[(first + j * stride) / channels];
+  return v;
+}
+
+template <typename T, int ORDER, bool NOISE>
 __global__ void __launch_bounds__(kThreads) bias_act_kernel(const Problem p) {
   using A = Computed<T>;
   constexpr int SIZE = kVectorBytes / sizeof(T);
   using V = Vec<T, SIZE>;
-  constexpr int kUnroll = ORDER == 0 ? 2 : 1;  // vectors of each tensor in flight: 32 bytes a thread or more
+  constexpr int kUnroll = ORDER == 0 && !NOISE ? 2 : 1;  // vectors in flight: 32 bytes a thread or more
   const int tx = threadIdx.x, ty = threadIdx.y, thread = ty * blockDim.x + tx;
   const int64_t group = blockIdx.x % p.groups, part = blockIdx.x / p.groups;
   const int64_t base = p.channels_last ? 0 : group * p.width;
@@ -160,6 +174,7 @@ __global__ void __launch_bounds__(kThreads) bias_act_kernel(const Problem p) {
       v[i] = load<T, SIZE>(v_ptr + at[i], p.vectors, stride, left[i]);
       if (ORDER > 0 && s_ptr != nullptr) s[i] = load<T, SIZE>(s_ptr + at[i], p.vectors, stride, left[i]);
       if (ORDER == 2) w[i] = load<T, SIZE>(w_ptr + at[i], p.vectors, stride, left[i]);
+      if (NOISE) s[i] = load_noise<T, SIZE>(p, row, x, stride, left[i]);
       if (++tile_x == p.across) {
         tile_x = 0;
         ++tile_y;
@@ -304,7 +319,10 @@ void run(const char* name, const TensorView& v, const TensorView& s, const Tenso
     using T = decltype(type);
     if (plan.parts > 0) {
       const dim3 grid(static_cast<unsigned>(p.groups * plan.parts));
-      launch(name, bias_act_kernel<T, ORDER>, grid, plan.block, stream, p);
+      auto* kernel = bias_act_kernel<T, ORDER, false>;
+      if constexpr (ORDER == 0)
+        if (s.given()) kernel = bias_act_kernel<T, 0, true>;
+      launch(name, kernel, grid, plan.block, stream, p);
     }
     if (db && plan.partial_rows != 1 && p.channels > 0) {  // of no rows the sum is zero
       const dim3 grid(static_cast<unsigned>(ceil_div(p.channels, kSumColumns)));
@@ -320,9 +338,9 @@ int64_t scratch_bytes(std::initializer_list<TensorView> tensors, const TensorVie
   return plan.partial_rows * plan.problem.channels * (y.dtype == DType::f64 ? 8 : 4);
 }
 
-void bias_act(TensorView x, TensorView b, int64_t dim, std::string_view act, double alpha, double gain, double clamp,
-              TensorView y, void* stream) {
-  run<0>("bias_act", x, {}, {}, b, {dim, act, alpha, gain, clamp, false}, y, nullptr, nullptr, stream);
+void bias_act(TensorView x, TensorView b, TensorView noise, int64_t dim, std::string_view act, double alpha,
+              double gain, double clamp, TensorView y, void* stream) {
+  run<0>("bias_act", x, noise, {}, b, {dim, act, alpha, gain, clamp, false}, y, nullptr, nullptr, stream);
 }
 
 void bias_act_grad(TensorView dy, TensorView saved, TensorView b, int64_t dim, std::string_view act, double alpha,

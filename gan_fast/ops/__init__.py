@@ -6,6 +6,7 @@ from gan_fast.ops.conv2d_resample import conv2d_resample
 from gan_fast.ops.gradient_penalty import r1_penalty
 from gan_fast.ops.minibatch_stddev import minibatch_stddev
 from gan_fast.ops.modulated_conv2d import modulated_conv2d
+from gan_fast.ops.noise import noise
 from gan_fast.ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "filter2d",
     "minibatch_stddev",
     "modulated_conv2d",
+    "noise",
     "r1_penalty",
     "setup_filter",
     "upfirdn2d",

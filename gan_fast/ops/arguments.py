@@ -44,7 +44,7 @@ def integers(name: str, value: object, lengths: Sequence[int], minimum: int | No
         raise TypeError(f"{name}: got {value!r}, takes {_counts(lengths)}")
     if len(items) not in lengths:
         raise ValueError(f"{name}: got {value!r}, takes {_counts(lengths)}")
-    if minimum is not None and min(items) < minimum:
+    if minimum is not None and min(items, default=minimum) < minimum:
         raise ValueError(f"{name}: got {value!r}, takes integers from {minimum}")
     return items
 

@@ -44,15 +44,26 @@ def _along(b: Tensor, x: Tensor, dim: int) -> Tensor:
     return b.reshape([-1 if i == dim else 1 for i in range(x.ndim)])
 
 
-def _reference(x: Tensor, b: Tensor | None, dim: int, act: str, alpha: float, gain: float, clamp: float) -> Tensor:
-    u = x if b is None else x + _along(b, x, dim)
+def _reference(
+    x: Tensor,
+    b: Tensor | None,
+    noise: Tensor | None,
+    dim: int,
+    act: str,
+    alpha: float,
+    gain: float,
+    clamp: float,
+) -> Tensor:
+    u = x if noise is None else x + noise
+    u = u if b is None else u + _along(b, x, dim)
     y = ACTIVATIONS[act].function(u, alpha) * gain
     # no gradient flows where |y| reaches the clamp, so that the mask can be read off y; NaN passes
     return y if clamp < 0 else torch.where(y.abs() >= clamp, torch.copysign(torch.full_like(y, clamp), y).detach(), y)
 
 
-# Derivatives. Let v be the cotangent of y, u = x + b, and m the mask of the clamp. Then
+# Derivatives. Let v be the cotangent of y, u = x + b (x with its noise), and m the mask of the clamp. Then
 #   dx = v act'(u) gain m,  db = dx summed over all dimensions but dim         bias_act_grad
+#   dnoise = dx summed over channels
 # and with the cotangent w of dx, to which that of db is added along dim:
 #   dv = w act'(u) gain m                                                      bias_act_grad again
 #   d2x = w v act''(u) gain m,  d2b = d2x summed                               bias_act_grad2
@@ -66,17 +77,17 @@ def _with_strides(t: Tensor, strides: tuple[int, ...]) -> Tensor:
 
 
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    x, b, *settings, ctx.backend = inputs
+    x, b, noise, *settings, ctx.backend = inputs
     _, act, alpha, gain, clamp = ctx.settings = settings
     ctx.from_output = not ACTIVATIONS[act].smooth and gain > 0 and alpha >= 0
-    ctx.has_bias = b is not None
+    ctx.has_bias, ctx.has_noise = b is not None, noise is not None
     ctx.strides = output.stride()
     if act == "linear" and clamp < 0:
-        ctx.save_for_backward(None, None)
+        ctx.save_for_backward(None, None, None)
     elif ctx.from_output:
-        ctx.save_for_backward(output, None)
+        ctx.save_for_backward(output, None, None)
     else:
-        ctx.save_for_backward(x, b)
+        ctx.save_for_backward(x, b, noise)
 
 
 def _is_sum(dim: int, act: str, alpha: float, gain: float, clamp: float) -> bool:
@@ -85,19 +96,23 @@ def _is_sum(dim: int, act: str, alpha: float, gain: float, clamp: float) -> bool
 
 
 def _backward(ctx: Any, dy: Tensor) -> tuple:
-    saved, b = ctx.saved_tensors
+    saved, b, noise = ctx.saved_tensors
     bias_grad = ctx.has_bias and needs(ctx, 1)
+    noise_grad = ctx.has_noise and needs(ctx, 1 + ctx.has_bias)
     dx = db = None
     if _is_sum(*ctx.settings):
         dx = dy
         if bias_grad:
             db = dy.sum_to_size([n if i == ctx.settings[0] else 1 for i, n in enumerate(dy.shape)]).reshape(-1)
-    elif bias_grad or needs(ctx, 0):
+    elif bias_grad or noise_grad or needs(ctx, 0):
+        if noise is not None:
+            saved = saved + noise
         if ctx.from_output and saved is not None:
             saved = saved.detach()  # its derivative is zero: leave no edge for a second backward to follow
         dy = _with_strides(dy, ctx.strides)
         dx, db = _bias_act_grad(dy, saved, b, *ctx.settings, ctx.from_output, bias_grad, ctx.backend)
-    return dx, db if bias_grad else None, None, None, None, None, None
+    dnoise = dx.sum(1, keepdim=True) if noise_grad else None
+    return dx, db if bias_grad else None, dnoise, None, None, None, None, None
 
 
 def _allocate_grad(dy: Tensor, saved: Tensor | None, b: Tensor | None, dim: int, *settings: Any) -> tuple:
@@ -134,7 +149,7 @@ def _grad_backward(ctx: Any, ddx: Tensor | None, ddb: Tensor | None) -> tuple:
 
 _bias_act = Primitive(
     "bias_act",
-    f"bias_act(Tensor x, Tensor? b, {_SETTINGS}) -> Tensor",
+    f"bias_act(Tensor x, Tensor? b, Tensor? noise, {_SETTINGS}) -> Tensor",
     lambda x, *rest: torch.empty_like(x),
     _setup,
     _backward,
@@ -165,6 +180,18 @@ def _rounded(value: float, dtype: torch.dtype) -> float:
     return _cast(value, dtype)
 
 
+def _noise_of(noise: Tensor, x: Tensor, dim: int) -> Tensor:
+    """[N, 1, H, W] in x's dtype: kernels find the noise of a pixel by its place in memory."""
+    arguments.check_tensor("noise", noise)
+    arguments.check_same_device("noise", noise, x)
+    if x.ndim != 4 or dim != 1:
+        raise ValueError(f"noise: takes x [N, C, H, W] and dim 1, got x of shape {tuple(x.shape)} and dim {dim}")
+    full = (x.shape[0], 1, *x.shape[2:])
+    if noise.ndim > 4 or any(a not in (1, b) for a, b in zip(noise.shape[::-1], full[::-1], strict=False)):
+        raise ValueError(f"noise: got {tuple(noise.shape)}, takes a shape that broadcasts to {full}")
+    return noise.to(x.dtype).expand(full).contiguous()
+
+
 def bias_act(
     x: Tensor,
     b: Tensor | None = None,
@@ -174,21 +201,23 @@ def bias_act(
     gain: float | None = None,
     clamp: float | None = None,
     *,
+    noise: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
-    """Adds a bias, applies an activation, scales and clamps, in one pass over memory.
+    """Adds noise and a bias, applies an activation, scales and clamps, in one pass over memory.
 
-        y = clamp(act(x + b) * gain, -clamp, clamp)
+        y = clamp(act(x + noise + b) * gain, -clamp, clamp)
 
     x: [..., C, ...], float32, float64, float16 or bfloat16, of any rank. b: [C], any of these dtypes, is cast to x's;
     dim is the dimension of C in x. act: linear, relu, lrelu, tanh, sigmoid, elu, selu, softplus or swish. alpha: the
     negative slope of lrelu (0.2). gain: by default sqrt(2) for relu, lrelu and swish, 1 for the others. clamp: None
-    or a number from 0; no gradient flows where |y| reaches it. NaN stays NaN.
+    or a number from 0; no gradient flows where |y| reaches it. NaN stays NaN. noise: for x [N, C, H, W] and dim 1,
+    anything that broadcasts to [N, 1, H, W], already scaled by its strength, of any of these dtypes; see `noise`.
 
     Returns y with x's shape, dtype and memory format (contiguous if x is neither contiguous nor channels_last).
-    Half-precision inputs are computed in float32. Differentiable twice in x and b on every backend (the bias gradient
-    comes out of the same pass, summed in a fixed order), any number of times with backend="reference". For linear,
-    relu and lrelu the backward pass reads y instead of x, so that x need not be kept.
+    Half-precision inputs are computed in float32. Differentiable twice in x, b and noise on every backend (the bias
+    gradient comes out of the same pass, summed in a fixed order), any number of times with backend="reference". For
+    linear, relu and lrelu the backward pass reads y instead of x, so that neither x nor the noise need be kept.
 
     Raises TypeError or ValueError that names the argument; RuntimeError if a named backend cannot run.
 
@@ -207,6 +236,8 @@ def bias_act(
         if b.shape[0] != x.shape[dim]:
             raise ValueError(f"b: got {b.shape[0]} elements, takes {x.shape[dim]}, the size of x in dimension {dim}")
         b = b.to(x.dtype).contiguous()
+    if noise is not None:
+        noise = _noise_of(noise, x, dim)
     activation = ACTIVATIONS[act]
     if alpha is not None and activation.alpha is None:
         raise ValueError(f"alpha: got {alpha!r}, but act={act!r} takes none")
@@ -220,7 +251,7 @@ def bias_act(
         clamp = _rounded(clamp, x.dtype)
     backend = resolve("bias_act", x, backend)
     if backend == "reference":
-        return _reference(x, b, dim, act, alpha, gain, clamp)
+        return _reference(x, b, noise, dim, act, alpha, gain, clamp)
     if not (x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))):
         x = x.contiguous()
-    return _bias_act(x, b, dim, act, alpha, gain, clamp, backend)
+    return _bias_act(x, b, noise, dim, act, alpha, gain, clamp, backend)

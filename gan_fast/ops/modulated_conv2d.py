@@ -92,11 +92,4 @@ def modulated_conv2d(
     )
     if demodulate:
         y = y * demodulation(w, s, eps).to(x.dtype)[:, :, None, None]
-    if noise is not None:
-        arguments.check_tensor("noise", noise)
-        arguments.check_same_device("noise", noise, x)
-        full = (y.shape[0], 1, *y.shape[2:])
-        if noise.ndim > 4 or any(a not in (1, b) for a, b in zip(noise.shape[::-1], full[::-1], strict=False)):
-            raise ValueError(f"noise: got {tuple(noise.shape)}, takes a shape that broadcasts to {full}")
-        y = y + noise.to(x.dtype)
-    return bias_act(y, b, act=act, alpha=alpha, gain=gain, clamp=clamp, backend=backend)
+    return bias_act(y, b, act=act, alpha=alpha, gain=gain, clamp=clamp, noise=noise, backend=backend)

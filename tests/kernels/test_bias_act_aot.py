@@ -21,7 +21,7 @@ def calls(dtype: str, channels_last: bool, capabilities: tuple[int, ...] = (90,)
     b = {"shape": [128], "dtype": dtype}
     settings = [1, "tanh", 0.0, 1.0, 256.0]
     arguments = {
-        "bias_act": [x, b, *settings, x],
+        "bias_act": [x, b, None, *settings, x],
         "bias_act_grad": [x, x, b, *settings, False, True, x, b],
         "bias_act_grad2": [x, x, x, b, *settings, True, x, b],
     }
@@ -69,15 +69,15 @@ def test_cuda_sm90(tmp_path: Path) -> None:
     subprocess.run(["nvcc", *flags, ROOT / "csrc/cuda/bias_act.cu", "-o", cubin], check=True)
     kernels = sass.read_cubin(cubin)
     passes = [k for k in kernels if "bias_act_kernel" in k.name]
-    assert len(passes) == 12, "three orders in four element types"
-    assert len(kernels) == 16, "and the second stage of the sums"
+    assert len(passes) == 16, "three orders and the first with noise, in four element types"
+    assert len(kernels) == 20, "and the second stage of the sums"
     for kernel in kernels:
         assert kernel.registers <= REGISTERS["cuda"], kernel
         assert kernel.local_bytes == 0, kernel
         assert kernel.shared_bytes <= SHARED_LIMIT, kernel
     for order in range(3):
         of_order = [k for k in passes if f"Li{order}E" in k.name]
-        assert len(of_order) == 4
+        assert len(of_order) == (8 if order == 0 else 4)
         for kernel in of_order:
             assert kernel.instructions["LDG.E.128.CONSTANT"] + kernel.instructions["LDG.E.128"] > order, kernel
             assert kernel.instructions["STG.E.128"] >= 1, kernel

@@ -66,12 +66,17 @@ def bias_act(draw: st.DrawFn) -> Sample:
     seed = draw(st.integers(0, 2**16))
     b = _randn(seed, shape[dim]) if draw(st.booleans()) else None
     x = LAYOUTS[layout](2 * _randn(seed + 1, *shape))
+    noise = None
+    if rank == 4 and dim == 1 and draw(st.booleans()):
+        noise = _randn(
+            seed + 2, draw(st.sampled_from([1, shape[0]])), 1, shape[2], draw(st.sampled_from([1, shape[3]]))
+        )
     try:
-        x = away_from_kinks(x, b, **settings)
+        x = away_from_kinks(x, b, noise, **settings)
     except AssertionError:
         assume(False)
-    tensors = {"x": x} if b is None else {"x": x, "b": b}
-    summed = {"b": max(x.numel() // max(shape[dim], 1), 1), "dy": 2}
+    tensors = {name: t for name, t in (("x", x), ("b", b), ("noise", noise)) if t is not None}
+    summed = {"b": max(x.numel() // max(shape[dim], 1), 1), "noise": max(x.numel(), 1), "dy": 3}
     return Sample("bias_act", "drawn", tensors, settings, layout, tuple(tensors), summed)
 
 

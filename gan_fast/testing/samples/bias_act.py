@@ -14,11 +14,12 @@ from gan_fast.ops.bias_act import ACTIVATIONS
 from gan_fast.testing.sample import LAYOUTS, Sample, randn
 
 
-def away_from_kinks(x: Tensor, b: Tensor | None, dim: int, act: str, **settings: Any) -> Tensor:
+def away_from_kinks(x: Tensor, b: Tensor | None, noise: Tensor | None, dim: int, act: str, **settings: Any) -> Tensor:
     """Moves elements of x off the points where a derivative jumps: there it is a convention, tested by itself."""
     clamp = settings.pop("clamp", None)
     for _ in range(20):
-        u = x if b is None else x + b.reshape([-1 if i == dim % x.ndim else 1 for i in range(x.ndim)])
+        u = x if noise is None else x + noise
+        u = u if b is None else u + b.reshape([-1 if i == dim % x.ndim else 1 for i in range(x.ndim)])
         near = u.abs() < 0.05
         if clamp is not None:
             near |= (ops.bias_act(u, dim=dim, act=act, backend="reference", **settings).abs() / clamp - 1).abs() < 0.03
@@ -29,23 +30,22 @@ def away_from_kinks(x: Tensor, b: Tensor | None, dim: int, act: str, **settings:
 
 
 def _bias_act_sample(
-    name: str, shape: tuple[int, ...], bias: bool, layout: str = "contiguous", **settings: Any
+    name: str,
+    shape: tuple[int, ...],
+    bias: bool,
+    layout: str = "contiguous",
+    noise: tuple[int, ...] | None = None,
+    **settings: Any,
 ) -> Sample:
     settings = {"dim": 1, "act": "lrelu"} | settings
     dim = settings["dim"] % len(shape)
     x = LAYOUTS[layout](2 * randn(3, *shape))
     b = randn(4, shape[dim]) if bias else None
-    x = away_from_kinks(x, b, **settings)
-    summed = x.numel() // max(shape[dim], 1)
-    return Sample(
-        "bias_act",
-        name,
-        {"x": x, "b": b} if bias else {"x": x},
-        settings,
-        layout,
-        ("x", "b") if bias else ("x",),
-        {"b": max(summed, 1), "dy": 2},
-    )
+    z = None if noise is None else randn(5, *noise)
+    x = away_from_kinks(x, b, z, **settings)
+    tensors = {name: t for name, t in (("x", x), ("b", b), ("noise", z)) if t is not None}
+    summed = {"b": max(x.numel() // max(shape[dim], 1), 1), "noise": shape[dim] * shape[0], "dy": 3}
+    return Sample("bias_act", name, tensors, settings, layout, tuple(tensors), summed)
 
 
 def samples() -> Iterator[Sample]:
@@ -72,5 +72,11 @@ def samples() -> Iterator[Sample]:
         yield _bias_act_sample(f"{act}-gain", (2, 3, 4, 4), True, act=act, gain=0.3, clamp=0.4)
         yield _bias_act_sample(f"{act}-negative-gain", (2, 3, 4, 4), True, act=act, gain=-1.7, clamp=0.8)
         yield _bias_act_sample(f"{act}-zero-gain", (2, 3, 4, 4), True, act=act, gain=0.0)
+        for layout in ("contiguous", "channels_last", "sliced"):
+            name = f"{act}-noise-{layout}"
+            yield _bias_act_sample(name, (3, 6, 4, 5), True, layout, (3, 1, 4, 5), act=act, clamp=0.9)
+            yield _bias_act_sample(f"{name}-large", (2, 33, 17, 19), True, layout, (17, 19), act=act)
+            yield _bias_act_sample(f"{name}-aligned", (2, 16, 16, 16), False, layout, (2, 1, 16, 16), act=act)
+        yield _bias_act_sample(f"{act}-noise-one-channel", (2, 1, 9, 9), True, noise=(1, 1, 9, 9), act=act)
     for alpha in (0.0, 0.01, 1.5, -0.3):
         yield _bias_act_sample(f"alpha{alpha}", (2, 3, 4, 4), True, alpha=alpha, clamp=1.1)

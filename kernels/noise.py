@@ -10,13 +10,32 @@ _BLOCKS = 256  # blocks of the counter that a program takes
 
 
 @triton.jit
+def _sin_cos_turns(u):
+    """sin and cos of 2 pi u, 0 <= u < 1, by their series at the angle to the nearest quarter turn.
+
+    tl.sin and tl.cos reduce any argument, for which they need a stack.
+    """
+    quarter = (4.0 * u + 0.5).to(tl.int32)
+    r = (u - 0.25 * quarter.to(u.dtype)) * tl.full((), 6.283185307179586, u.dtype)
+    sine = tl.full(u.shape, 1.0, u.dtype)
+    cosine = sine
+    for i in tl.static_range(8, 0, -1):
+        sine = 1.0 - r * r * (1.0 / (2 * i * (2 * i + 1))) * sine
+        cosine = 1.0 - r * r * (1.0 / ((2 * i - 1) * 2 * i)) * cosine
+    sine *= r
+    odd = (quarter & 1) != 0
+    s = tl.where(odd, cosine, sine)
+    c = tl.where(odd, sine, cosine)
+    return tl.where((quarter & 2) != 0, -s, s), tl.where(((quarter + 1) & 2) != 0, -c, c)
+
+
+@triton.jit
 def _normals(c0, c1, WIDE: tl.constexpr):
     """Two normal numbers by Box and Muller; both uniform numbers are exact, and the first is never 0."""
     A: tl.constexpr = tl.float64 if WIDE else tl.float32
     radius = tl.sqrt(-2.0 * tl.log(((c0 >> 9).to(A) + 0.5) * 1.1920928955078125e-07))
-    turn = (c1 >> 8).to(A) * 5.9604644775390625e-08
-    angle = turn * tl.full((), 6.283185307179586, A)
-    return radius * tl.cos(angle), radius * tl.sin(angle)
+    sine, cosine = _sin_cos_turns((c1 >> 8).to(A) * 5.9604644775390625e-08)
+    return radius * cosine, radius * sine
 
 
 @triton.jit

@@ -6,7 +6,7 @@
 
 namespace gan_fast {
 
-enum class DType : int { f32 = 0, f64 = 1, f16 = 2, bf16 = 3, u8 = 4 };
+enum class DType : int { f32 = 0, f64 = 1, f16 = 2, bf16 = 3, u8 = 4, i64 = 5 };
 
 constexpr int kMaxDims = 8;
 

@@ -24,7 +24,7 @@ from torch import Tensor
 logger = logging.getLogger("gan_fast")
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-_DTYPE_CODES = {dtype: code for code, dtype in enumerate((*FLOATS, torch.uint8))}  # csrc/tensor.h: DType
+_DTYPE_CODES = {dtype: code for code, dtype in enumerate((*FLOATS, torch.uint8, torch.int64))}  # csrc/tensor.h: DType
 
 Launcher = Callable[..., None]
 

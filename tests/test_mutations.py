@@ -49,10 +49,30 @@ MUTANTS = [
     Mutant("csrc/cpu/upfirdn2d.cpp", "tap dropped", "phase.taps};", "phase.taps - (phase.taps > 1)};"),
     Mutant("csrc/cpu/upfirdn2d.cpp", "filter not flipped", "full[flip ? i : size - 1 - i]", "full[i]"),
     Mutant("csrc/cpu/upfirdn2d.cpp", "last row unwritten", "i < last; ++i, y += ", "i < last - 1; ++i, y += "),
+    Mutant("csrc/cpu/minibatch_stddev.cpp", "mean of w lost", "load(ws[i]) - of.w_mean[i]", "load(ws[i])"),
+    Mutant("csrc/cpu/minibatch_stddev.cpp", "groups of labels ignored", "members ? members[offsets[m] + j] :", ""),
+    Mutant(
+        "csrc/cpu/minibatch_stddev.cpp",
+        "one span summed",
+        "int64_t i = 0; i < w.spans()",
+        "int64_t i = w.spans() - 1; i < w.spans()",
+    ),
+    Mutant(
+        "csrc/cpu/minibatch_stddev.cpp",
+        "last pixel unwritten",
+        "int64_t i = 0; i < w.pixels",
+        "int64_t i = 0; i < w.pixels - 1",
+    ),
     Mutant("kernels/bias_act.py", "clamp mask lost", "d = tl.where(tl.abs(y) >= clamp, 0.0, d)", "d = d"),
     Mutant("kernels/bias_act.py", "last element unwritten", "& (w < width)[None, :]", "& (w < width - 1)[None, :]"),
     Mutant("kernels/bias_act.py", "slope lost", "slope = tl.where(u > 0, one, alpha)", "slope = one"),
     Mutant("kernels/bias_act.py", "sums of one part", "sums_ptr + part.to(tl.int64) * groups", "sums_ptr"),
+    Mutant("kernels/minibatch_stddev.py", "mean of w lost", "d = w - (tl.sum(w, 0) / count)[None, :]", "d = w"),
+    Mutant("kernels/minibatch_stddev.py", "values outside counted", "tl.where(value < values, sigma, 0.0)", "sigma"),
+    Mutant(
+        "kernels/minibatch_stddev.py", "groups of another size", "mask=j < size, other=0", "mask=j < GROUP, other=0"
+    ),
+    Mutant("kernels/minibatch_stddev.py", "one share", "channels + k)", "channels)"),
     Mutant("csrc/cuda/bias_act.cu", "clamp mask lost", "if (magnitude(y) >= clamp) d = A(0);", ""),
     Mutant(
         "csrc/cuda/bias_act.cu",
@@ -62,6 +82,12 @@ MUTANTS = [
     ),
     Mutant("csrc/cuda/bias_act.cu", "second cotangent lost", "d *= w;", ""),
     Mutant("csrc/cuda/bias_act.cu", "bias sum short of a row", "int i = 1; i < kSumRows", "int i = 2; i < kSumRows"),
+    Mutant("csrc/cuda/minibatch_stddev.cu", "mean of w lost", "(o - w_mean[i] - slope", "(o - slope"),
+    Mutant("csrc/cuda/minibatch_stddev.cu", "statistic of one sample", "i / p.pixels) * p.y_sample", "0) * p.y_sample"),
+    Mutant(
+        "csrc/cuda/minibatch_stddev.cu", "running mean of two", "A(1) / A(some + f + 1)", "A(1) / A(f + 1 < 2 ? 1 : 2)"
+    ),
+    Mutant("csrc/cuda/minibatch_stddev.cu", "last tile lost", ": p.tiles;\n  A result", ": p.tiles - 1;\n  A result"),
 ]
 
 

@@ -41,9 +41,7 @@ def _mean_over_groups(x: Tensor, group: Tensor, count: Tensor) -> Tensor:
     return (total / count.reshape(-1, *[1] * (x.ndim - 1)))[group]
 
 
-def _reference(
-    x: Tensor, members: Tensor | None, offsets: Tensor | None, group_size: int, num_channels: int
-) -> Tensor:
+def _reference(x: Tensor, members: Tensor | None, offsets: Tensor | None, group_size: int, num_channels: int) -> Tensor:
     n, c, h, w = x.shape
     y = x.to(torch.promote_types(x.dtype, torch.float32))
     if members is None or offsets is None:
@@ -63,11 +61,11 @@ def _reference(
 # Derivatives. Let p run over the P = (C / F) H W values of share k, m be a group of g samples n, and write
 #   u[n, p] = x[n, p] - (mean of x[., p] over m),  sigma[p] = sqrt((mean of u[., p]^2) + eps),
 #   s[m, k] = (1 / P) sum of sigma[p] over p,      d sigma[p] / d x[n, p] = u[n, p] / (g sigma[p]).
-# With v the cotangent of y, of which all values at s add up to a[m, k] = (1 / P) sum of v[n, C + k, .] over n and pixels,
-#   dx[n, p] = v[n, p] + a u[n, p] / (g sigma[p])                                               minibatch_stddev_grad
-# and with the cotangent w of dx, for which c[p] = (1 / g) sum of w[n, p] u[n, p] over n,
+# With v the cotangent of y, and a[m, k] = (1 / P) sum of v[n, C + k, .] over the group and pixels,
+#   dx[n, p] = v[n, p] + a u[n, p] / (g sigma[p])                                        minibatch_stddev_grad
+# and with the cotangent w of dx, and c[p] = (1 / g) sum of w[n, p] u[n, p] over n,      minibatch_stddev_grad2
 #   dv[n, p] = w[n, p],  dv[n, C + k, .] = (1 / P) sum of c[p] / sigma[p] over p
-#   d2x[n, p] = a / (g sigma[p]) (w[n, p] - (mean of w[., p] over m) - u[n, p] c[p] / sigma[p]^2)   minibatch_stddev_grad2
+#   d2x[n, p] = a / (g sigma[p]) (w[n, p] - (mean of w[., p] over m) - u[n, p] c[p] / sigma[p]^2)
 # Means and sigma are computed from x again in each pass: cheaper than reading them.
 _SETTINGS = "Tensor? members, Tensor? offsets, int group_size, int num_channels"
 
@@ -142,8 +140,8 @@ def minibatch_stddev(
 
     x: [N, C, H, W], N >= 1, float32, float64, float16 or bfloat16, contiguous or channels_last (anything else is
     copied). group_size: samples in a group; the largest divisor of N up to it is used (so that no batch size is
-    refused), None means the whole batch. Sample n belongs to group n mod (N / group size). num_channels: new channels, a
-    divisor of C.
+    refused), None means the whole batch. Sample n belongs to group n mod (N / group size). num_channels: new channels,
+    a divisor of C.
 
     labels: classes of the samples, [N], any integers. With them every group holds samples of one class: the samples of
     each class, in the order of the batch, are cut into groups of group_size, the last of which may be smaller (of a

@@ -46,6 +46,9 @@ BAD = [
     (ops.minibatch_stddev, {"x": X, "group_size": 0}, "group_size: got 0"),
     (ops.minibatch_stddev, {"x": X, "num_channels": 2}, "num_channels: got 2, takes a divisor of x's 3"),
     (ops.minibatch_stddev, {"x": X[:0]}, "x: got shape"),
+    (ops.minibatch_stddev, {"x": X, "labels": [0, 1]}, "labels: got list, takes a torch.Tensor"),
+    (ops.minibatch_stddev, {"x": X, "labels": torch.ones(2)}, "labels: got torch.float32, takes integers"),
+    (ops.minibatch_stddev, {"x": X, "labels": torch.tensor([1])}, r"labels: got shape \(1,\), takes \(2,\)"),
     (ops.r1_penalty, {"x": X, "logits": X.sum([1, 2, 3])}, "x: does not require a gradient"),
 ]
 

@@ -8,11 +8,22 @@ from torch.library import opcheck
 from gan_fast import ops, testing
 from gan_fast.ops import primitive
 from gan_fast.ops.bias_act import ACTIVATIONS, _bias_act, _bias_act_grad, _bias_act_grad2
+from gan_fast.ops.minibatch_stddev import (
+    _class_groups,
+    _minibatch_stddev,
+    _minibatch_stddev_grad,
+    _minibatch_stddev_grad2,
+)
 from gan_fast.ops.upfirdn2d import _upfirdn2d
 
 PAIRS = [(op, backend) for op in testing.OPS for backend in backends_of(op)]
 CALLS = [pytest.param(s, b, id=f"{s}-{b}") for op, b in PAIRS for s in testing.samples(op)]
-FEW = [c for c in CALLS if c.values[0].name in ("lrelu-bias-clamp", "swish-bias", "up2-channels_last", "3x5", "up2")]
+FEW = [
+    c
+    for c in CALLS
+    if c.values[0].name
+    in ("lrelu-bias-clamp", "swish-bias", "up2-channels_last", "3x5", "up2", "odd-contiguous", "labels-channels_last")
+]
 
 
 @pytest.mark.parametrize(("sample", "backend"), CALLS)
@@ -55,6 +66,7 @@ def test_memory_format_is_kept(op: str, backend: str, memory_format: torch.memor
     x = torch.randn(2, 6, 8, 8, device=device_of(backend)).contiguous(memory_format=memory_format)
     arguments = {
         "bias_act": {},
+        "minibatch_stddev": {},
         "upfirdn2d": {"f": ops.setup_filter([1, 3, 3, 1], device=x.device), "up": 2, "padding": 1},
         "modulated_conv2d": {"w": torch.randn(4, 6, 3, 3, device=x.device), "s": torch.randn(2, 6, device=x.device)},
     }[op]
@@ -101,6 +113,33 @@ def test_derivatives_at_the_kinks(backend: str, dtype: torch.dtype) -> None:
     assert dx.tolist() == [[0.0, 1.0, 0.0, 1.0, 1.0]]
 
 
+@pytest.mark.parametrize("backend", ["reference", *backends_of("minibatch_stddev")])
+@pytest.mark.parametrize("labels", [None, [3, 5, 3, 5]])
+def test_nan_stays_in_its_group_and_share(backend: str, labels: list[int] | None) -> None:
+    x = torch.randn(4, 4, 2, 2, device=device_of(backend))
+    x[1, 3, 0, 1] = float("nan")
+    classes = None if labels is None else torch.tensor(labels, device=x.device)
+    y = ops.minibatch_stddev(x, 2, 2, labels=classes, backend=backend)
+    assert torch.equal(y[:, :4], x) or y[:, :4].isnan().sum() == 1
+    assert y[:, 4:].isnan().any((2, 3)).tolist() == [[False, False], [False, True]] * 2
+
+
+@pytest.mark.parametrize("backend", backends_of("minibatch_stddev"))
+def test_groups_within_a_class_compile(backend: str) -> None:
+    x = torch.randn(6, 4, 2, 2, device=device_of(backend), requires_grad=True)
+    labels = torch.tensor([1, 0, 1, 1, 0, 1], device=x.device)
+
+    def call(x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return ops.minibatch_stddev(x, 2, labels=labels, backend=backend)
+
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+    for f in (compiled, call):
+        y = f(x, labels)
+        assert torch.equal(y, call(x, labels))
+        (dx,) = torch.autograd.grad(y.square().sum(), [x])
+        torch.testing.assert_close(dx, torch.autograd.grad(call(x, labels).square().sum(), [x])[0])
+
+
 # -------------------------------------------------------------------------------------------- contract mechanics
 
 
@@ -145,6 +184,24 @@ def test_gradients_nobody_asked_for_are_not_computed(launches: list, route: str,
         frozen = ops.bias_act(x.detach(), b.detach().requires_grad_(), act=act, backend="cpu")
         frozen.sum().backward()
     assert [name for name, _ in launches] == ["bias_act", "bias_act_grad"]
+
+
+@pytest.mark.parametrize("route", testing.ROUTES)
+def test_one_launch_for_each_order(launches: list, route: str) -> None:
+    x = torch.randn(8, 4, 4, 4, requires_grad=True)
+    with testing.registered_route() if route == "registered" else torch.enable_grad():
+        y = ops.minibatch_stddev(x, backend="cpu")
+        (dx,) = torch.autograd.grad(y.square().sum(), [x], create_graph=True)
+        dx.square().sum().backward()
+        assert [name for name, _ in launches] == [
+            "minibatch_stddev", "minibatch_stddev_grad", "minibatch_stddev_grad2", "minibatch_stddev_grad"
+        ]  # fmt: skip
+        launches.clear()
+        dy = torch.randn(y.shape, requires_grad=True)
+        (dx,) = torch.autograd.grad(ops.minibatch_stddev(x, backend="cpu"), [x], dy, create_graph=True)
+        torch.autograd.grad(dx.sum(), [dy])
+    (second,) = [args for name, args in launches if name == "minibatch_stddev_grad2"]
+    assert [len(t) for t in second[-2:]] == [8, 0], "the gradient of x was computed"
 
 
 def test_no_gradient_no_graph(launches: list) -> None:
@@ -202,6 +259,22 @@ def test_opcheck_bias_act(backend: str, act: str) -> None:
         (_bias_act, (x.clone().requires_grad_(), None, *settings, backend)),
         (_bias_act_grad, (x, x.clone(), None, *settings, act != "swish", True, backend)),
         (_bias_act_grad2, (x, x.clone(), x.clone(), b, *settings, True, backend)),
+    ]
+    for op, args in calls:
+        assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", backends_of("minibatch_stddev"))
+@pytest.mark.parametrize("grouped", [False, True])
+def test_opcheck_minibatch_stddev(backend: str, grouped: bool) -> None:
+    x = torch.randn(4, 6, 2, 3, device=device_of(backend))
+    groups = _class_groups(torch.tensor([1, 0, 1, 1], device=x.device), 2) if grouped else (None, None)
+    dy = _minibatch_stddev(x, *groups, 2, 2, backend)
+    calls = [
+        (_minibatch_stddev, (x.clone().requires_grad_(), *groups, 2, 2, backend)),
+        (_minibatch_stddev_grad, (dy, x.clone().requires_grad_(), *groups, 2, 2, backend)),
+        (_minibatch_stddev_grad2, (x, dy, x.clone(), *groups, 2, 2, True, True, backend)),
+        (_minibatch_stddev_grad2, (x, dy, x.clone(), *groups, 2, 2, False, True, backend)),
     ]
     for op, args in calls:
         assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}

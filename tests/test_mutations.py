@@ -50,7 +50,7 @@ MUTANTS = [
     Mutant("csrc/cpu/upfirdn2d.cpp", "filter not flipped", "full[flip ? i : size - 1 - i]", "full[i]"),
     Mutant("csrc/cpu/upfirdn2d.cpp", "last row unwritten", "i < last; ++i, y += ", "i < last - 1; ++i, y += "),
     Mutant("csrc/cpu/minibatch_stddev.cpp", "mean of w lost", "load(ws[i]) - of.w_mean[i]", "load(ws[i])"),
-    Mutant("csrc/cpu/minibatch_stddev.cpp", "groups of labels ignored", "members ? members[offsets[m] + j] :", ""),
+    Mutant("csrc/cpu/minibatch_stddev.cpp", "first group for all", "members[offsets[m] + j]", "members[j]"),
     Mutant(
         "csrc/cpu/minibatch_stddev.cpp",
         "one span summed",
@@ -69,9 +69,7 @@ MUTANTS = [
     Mutant("kernels/bias_act.py", "sums of one part", "sums_ptr + part.to(tl.int64) * groups", "sums_ptr"),
     Mutant("kernels/minibatch_stddev.py", "mean of w lost", "d = w - (tl.sum(w, 0) / count)[None, :]", "d = w"),
     Mutant("kernels/minibatch_stddev.py", "values outside counted", "tl.where(value < values, sigma, 0.0)", "sigma"),
-    Mutant(
-        "kernels/minibatch_stddev.py", "groups of another size", "mask=j < size, other=0", "mask=j < GROUP, other=0"
-    ),
+    Mutant("kernels/minibatch_stddev.py", "neighbours grouped", "sample = m + j * groups", "sample = m * size + j"),
     Mutant("kernels/minibatch_stddev.py", "one share", "channels + k)", "channels)"),
     Mutant("csrc/cuda/bias_act.cu", "clamp mask lost", "if (magnitude(y) >= clamp) d = A(0);", ""),
     Mutant(

@@ -63,6 +63,17 @@ MUTANTS = [
         "int64_t i = 0; i < w.pixels",
         "int64_t i = 0; i < w.pixels - 1",
     ),
+    Mutant("csrc/cpu/grid_sample.cpp", "corner outside counted", "bits &= inside;", ""),
+    Mutant(
+        "csrc/cpu/grid_sample.cpp",
+        "second derivative of a sign",
+        "wx[1][i] = wx[2][i] = -ey;",
+        "wx[1][i] = wx[2][i] = ey;",
+    ),
+    Mutant(
+        "csrc/cpu/grid_sample.cpp", "rows of another height", "(row1 * width + column1)", "(row1 * height + column1)"
+    ),
+    Mutant("csrc/cpu/grid_sample.cpp", "one channel scattered", "c * in.pixels() + i]", "i]"),
     Mutant("kernels/bias_act.py", "clamp mask lost", "d = tl.where(tl.abs(y) >= clamp, 0.0, d)", "d = d"),
     Mutant("kernels/bias_act.py", "last element unwritten", "& (w < width)[None, :]", "& (w < width - 1)[None, :]"),
     Mutant("kernels/bias_act.py", "slope lost", "slope = tl.where(u > 0, one, alpha)", "slope = one"),
@@ -80,6 +91,15 @@ MUTANTS = [
     ),
     Mutant("csrc/cuda/bias_act.cu", "second cotangent lost", "d *= w;", ""),
     Mutant("csrc/cuda/bias_act.cu", "bias sum short of a row", "int i = 1; i < kSumRows", "int i = 2; i < kSumRows"),
+    Mutant("csrc/cuda/grid_sample.cu", "weights swapped", "w[1] = x1 * y0;", "w[1] = x0 * y1;"),
+    Mutant(
+        "csrc/cuda/grid_sample.cu",
+        "bound without directions",
+        "if (points.along != nullptr) {\n      const A* along",
+        "if (false) {\n      const A* along",
+    ),
+    Mutant("csrc/cuda/grid_sample.cu", "scale of the other axis", "* points.scale_y * both", "* points.scale_x * both"),
+    Mutant("csrc/cuda/grid_sample.cu", "sums not cleared", "sums[n * in.sample + i] = 0;", ""),
     Mutant("csrc/cuda/minibatch_stddev.cu", "mean of w lost", "(o - w_mean[i] - slope", "(o - slope"),
     Mutant("csrc/cuda/minibatch_stddev.cu", "statistic of one sample", "i / p.pixels) * p.y_sample", "0) * p.y_sample"),
     Mutant(

@@ -2,7 +2,7 @@
 // The formulas stand in gan_fast/ops/grid_sample.py.
 #include <cmath>
 
-#include "common.h"
+#include "vector.h"
 
 namespace {
 
@@ -30,44 +30,52 @@ struct Image {
 };
 
 // Coordinates: a point of the grid in [-1, 1] x [-1, 1]; (p, q) in pixels of x, across and down; a corner is one of the
-// four pixels around it, `at` its place in a channel of x, clamped into the image, and a bit of `inside` whether it
-// needed no clamping.
+// four pixels around it, `at` its place in a channel of x, clamped into the image, and `inside` whether it needed no
+// clamping: all bits or none. Behind the last point corners are the first pixel, so that whole vectors can be read.
 template <typename A>
 struct Points {
+  using Mask = std::conditional_t<sizeof(A) == 4, int32_t, int64_t>;
+
   int64_t size;
-  A fx[kTile], fy[kTile];  // from the top left corner to the point
-  int32_t at[kCorners][kTile], inside[kTile];
+  alignas(kLine) A fx[kTile], fy[kTile];  // from the top left corner to the point
+  alignas(kLine) int32_t at[kCorners][kTile];
+  alignas(kLine) Mask inside[kCorners][kTile];
   bool all_inside;
 
   Points(const A* grid, int64_t size, const Image& x, bool align_corners) : size(size) {
     const int32_t width = static_cast<int32_t>(x.width), height = static_cast<int32_t>(x.height);
     const int32_t pixel = static_cast<int32_t>(x.pixel);
-    int32_t everywhere = 15;
+    const A scale_x = static_cast<A>(width - align_corners) / 2, scale_y = static_cast<A>(height - align_corners) / 2;
+    const A centre_x = static_cast<A>(width - 1) / 2, centre_y = static_cast<A>(height - 1) / 2;
+    Mask everywhere = -1;
 #pragma omp simd reduction(& : everywhere)
     for (int64_t i = 0; i < size; ++i) {
-      const A p = to_pixels(grid[2 * i], width, align_corners), q = to_pixels(grid[2 * i + 1], height, align_corners);
+      const A p = near(grid[2 * i] * scale_x + centre_x, static_cast<A>(width));
+      const A q = near(grid[2 * i + 1] * scale_y + centre_y, static_cast<A>(height));
       const A left = std::floor(p), top = std::floor(q);
       fx[i] = p - left;
       fy[i] = q - top;
       const int32_t x0 = static_cast<int32_t>(left), y0 = static_cast<int32_t>(top);
-      const int32_t columns = (x0 >= 0 && x0 < width ? 5 : 0) | (x0 >= -1 && x0 < width - 1 ? 10 : 0);
-      const int32_t rows = (y0 >= 0 && y0 < height ? 3 : 0) | (y0 >= -1 && y0 < height - 1 ? 12 : 0);
-      inside[i] = columns & rows;
-      everywhere &= inside[i];
       const int32_t column0 = clamp(x0, width), column1 = clamp(x0 + 1, width);
-      const int32_t row0 = clamp(y0, height) * width, row1 = clamp(y0 + 1, height) * width;
-      at[0][i] = (row0 + column0) * pixel;
-      at[1][i] = (row0 + column1) * pixel;
-      at[2][i] = (row1 + column0) * pixel;
-      at[3][i] = (row1 + column1) * pixel;
+      const int32_t row0 = clamp(y0, height), row1 = clamp(y0 + 1, height);
+      at[0][i] = (row0 * width + column0) * pixel;
+      at[1][i] = (row0 * width + column1) * pixel;
+      at[2][i] = (row1 * width + column0) * pixel;
+      at[3][i] = (row1 * width + column1) * pixel;
+      const Mask in_x0 = column0 == x0 ? -1 : 0, in_x1 = column1 == x0 + 1 ? -1 : 0;
+      const Mask in_y0 = row0 == y0 ? -1 : 0, in_y1 = row1 == y0 + 1 ? -1 : 0;
+      inside[0][i] = in_x0 & in_y0;
+      inside[1][i] = in_x1 & in_y0;
+      inside[2][i] = in_x0 & in_y1;
+      inside[3][i] = in_x1 & in_y1;
+      everywhere &= in_x0 & in_x1 & in_y0 & in_y1;
     }
-    all_inside = everywhere == 15;
+    all_inside = everywhere != 0;
+    for (int q = 0; q < kCorners; ++q)
+      for (int64_t i = size; i < kTile && i % kLanesOf<A> != 0; ++i) at[q][i] = 0;
   }
-  // What no pixel is near, and NaN, goes to -2.
-  static A to_pixels(A g, int32_t size, bool align_corners) {
-    const A at = align_corners ? (g + 1) * (static_cast<A>(size - 1) / 2) : ((g + 1) * static_cast<A>(size) - 1) / 2;
-    return at > A(-2) && at < static_cast<A>(size + 1) ? at : A(-2);
-  }
+  // A point that no pixel is near, or that is NaN, goes to -2.
+  static A near(A at, A size) { return (at > A(-2)) & (at < size + 1) ? at : A(-2); }
   static int32_t clamp(int32_t i, int32_t size) { return i < 0 ? 0 : i >= size ? size - 1 : i; }
 };
 
@@ -127,16 +135,92 @@ void weigh_gradient(const Points<A>& points, const A* along, Scales<A> scales, W
   }
 }
 
-// One corner of a point in a channel of x, 0 outside.
-template <bool ALL_INSIDE, typename T, typename A>
-GF_HD A corner(const Points<A>& points, const T* x, int q, int64_t i) {
-  const A value = load(x[points.at[q][i]]);
-  return ALL_INSIDE || (points.inside[i] >> q & 1) ? value : A(0);
+template <typename T, typename A = compute_t<T>>
+GF_HD Vector<A, kLanesOf<A>> gather(const T* x, const int32_t* at) {
+#if GAN_FAST_ISA == 2
+  if constexpr (std::is_same_v<T, float>)
+    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff, _mm512_loadu_si512(at), x, 4);
+#elif GAN_FAST_ISA == 1
+  if constexpr (std::is_same_v<T, float>)
+    return _mm256_i32gather_ps(x, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)), 4);
+#endif
+  alignas(kLine) A values[kLanesOf<A>];
+  for (int i = 0; i < kLanesOf<A>; ++i) values[i] = load(x[at[i]]);
+  return load_vector<kLanesOf<A>>(values);
 }
 
-template <typename F>
-void with_bool(bool value, const F& f) {
-  value ? f(std::true_type()) : f(std::false_type());
+// Two neighbours x[at], x[at + 1] of each place: half as many loads.
+template <typename T, typename A = compute_t<T>>
+GF_HD void gather_pairs(const T* x, const int32_t* at, Vector<A, kLanesOf<A>>& left, Vector<A, kLanesOf<A>>& right) {
+  constexpr int L = kLanesOf<A>;
+  constexpr std::make_integer_sequence<int, L> lanes;
+#if GAN_FAST_ISA == 2
+  if constexpr (std::is_same_v<T, float>) {
+    const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+    const __m256i second = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at + 8));
+    const Vector<A, L> low = _mm512_castpd_ps(_mm512_mask_i32gather_pd(_mm512_setzero_pd(), 0xff, first, x, 4));
+    const Vector<A, L> high = _mm512_castpd_ps(_mm512_mask_i32gather_pd(_mm512_setzero_pd(), 0xff, second, x, 4));
+    left = every_second<L, 0>(low, high, lanes);
+    right = every_second<L, 1>(low, high, lanes);
+    return;
+  }
+#endif
+  alignas(kLine) A pairs[2 * L];
+  for (int i = 0; i < L; ++i) {
+    pairs[2 * i] = load(x[at[i]]);
+    pairs[2 * i + 1] = load(x[at[i] + 1]);
+  }
+  left = every_second<L, 0>(load_vector<L>(pairs), load_vector<L>(pairs + L), lanes);
+  right = every_second<L, 1>(load_vector<L>(pairs), load_vector<L>(pairs + L), lanes);
+}
+
+// Where the corners of a tile's points may lie; `pairs`: inside, and left and right ones side by side in memory.
+enum class Where { anywhere, inside, pairs };
+
+// The corners of a vector of points in a channel of x, 0 outside.
+template <Where WHERE, typename T, typename A>
+GF_HD void corners(const Points<A>& points, const T* x, int64_t i, Vector<A, kLanesOf<A>> (&v)[kCorners]) {
+  using Bits = Vector<typename Points<A>::Mask, kLanesOf<A>>;
+  if constexpr (WHERE == Where::pairs) {
+    gather_pairs(x, points.at[0] + i, v[0], v[1]);
+    gather_pairs(x, points.at[2] + i, v[2], v[3]);
+    return;
+  }
+  for (int q = 0; q < kCorners; ++q) {
+    v[q] = gather(x, points.at[q] + i);
+    if (WHERE == Where::inside) continue;
+    Bits bits, inside;
+    std::memcpy(&bits, &v[q], sizeof bits);
+    std::memcpy(&inside, points.inside[q] + i, sizeof inside);
+    bits &= inside;
+    std::memcpy(&v[q], &bits, sizeof bits);
+  }
+}
+
+template <typename A, typename F>
+void with_where(const Points<A>& points, const Image& x, const F& f) {
+  if (points.all_inside && x.pixel == 1) return f(std::integral_constant<Where, Where::pairs>());
+  if (points.all_inside) return f(std::integral_constant<Where, Where::inside>());
+  f(std::integral_constant<Where, Where::anywhere>());
+}
+
+// The lanes of a vector from the i-th point on, of which there may be fewer left.
+template <typename T, typename A>
+GF_HD void put(T* to, int64_t i, int64_t size, int64_t step, Vector<A, kLanesOf<A>> v) {
+  constexpr int L = kLanesOf<A>;
+  if (step == 1 && i + L <= size) return store_vector<L>(to + i, v);
+  A lanes[L];
+  std::memcpy(lanes, &v, sizeof v);
+  for (int64_t j = 0; j < L && i + j < size; ++j) store(to[(i + j) * step], lanes[j]);
+}
+
+template <typename A, typename T>
+GF_HD Vector<A, kLanesOf<A>> take(const T* from, int64_t i, int64_t size, int64_t step) {
+  constexpr int L = kLanesOf<A>;
+  if (step == 1 && i + L <= size) return load_vector<L>(from + i);
+  A lanes[L] = {};
+  for (int64_t j = 0; j < L && i + j < size; ++j) lanes[j] = load(from[(i + j) * step]);
+  return load_vector<L>(lanes);
 }
 
 // f(sample, first point, points) for tiles of points, which threads share out.
@@ -156,18 +240,19 @@ void grid_sample(TensorView x, TensorView grid, TensorView along, bool align_cor
     using T = decltype(zero);
     using A = compute_t<T>;
     for_each_tile<A>(grid, in, in.channels, align_corners, [&](int64_t n, int64_t first, const Points<A>& points) {
+      constexpr int L = kLanesOf<A>;
       alignas(kLine) Weights<A> w;
       const A* directions = along.given() ? along.as<A>() + 2 * (n * out.pixels() + first) : nullptr;
       weigh(points, directions, Scales<A>(in, align_corners), w);
       for (int64_t c = 0; c < in.channels; ++c) {
         const T* from = x.as<T>() + n * in.sample + c * in.channel;
         T* to = y.as<T>() + n * out.sample + c * out.channel + first * out.pixel;
-        with_bool(points.all_inside, [&](auto all_inside) {
-#pragma omp simd
-          for (int64_t i = 0; i < points.size; ++i) {
-            A sum = 0;
-            for (int q = 0; q < kCorners; ++q) sum += w[q][i] * corner<decltype(all_inside)::value>(points, from, q, i);
-            store(to[i * out.pixel], sum);
+        with_where(points, in, [&](auto where) {
+          for (int64_t i = 0; i < points.size; i += L) {
+            Vector<A, L> v[kCorners], sum = {};
+            corners<decltype(where)::value>(points, from, i, v);
+            for (int q = 0; q < kCorners; ++q) sum += load_vector<L>(w[q] + i) * v[q];
+            put<T, A>(to, i, points.size, out.pixel, sum);
           }
         });
       }
@@ -198,11 +283,13 @@ void grid_sample_adjoint(TensorView dy, TensorView grid, TensorView along, int64
         for (int64_t c = 0; c < channels; ++c) {
           const T* from = dy.as<T>() + n * out.sample + (first_channel + c) * out.channel + first * out.pixel;
           A* to = sums.get() + c * in.pixels();
-          for (int64_t i = 0; i < size; ++i) {
-            const A v = load(from[i * out.pixel]);
-            for (int q = 0; q < kCorners; ++q)
-              if (points.inside[i] >> q & 1) to[points.at[q][i]] += w[q][i] * v;
-          }
+          with_where(points, plane, [&](auto where) {
+            for (int64_t i = 0; i < size; ++i) {
+              const A v = load(from[i * out.pixel]);
+              for (int q = 0; q < kCorners; ++q)
+                if (decltype(where)::value == Where::pairs || points.inside[q][i]) to[points.at[q][i]] += w[q][i] * v;
+            }
+          });
         }
       }
       for (int64_t c = 0; c < channels; ++c) {
@@ -220,6 +307,7 @@ void grid_sample_grid_grad(TensorView dy, TensorView x, TensorView grid, TensorV
     using T = decltype(zero);
     using A = compute_t<T>;
     for_each_tile<A>(grid, in, in.channels, align_corners, [&](int64_t n, int64_t first, const Points<A>& points) {
+      constexpr int L = kLanesOf<A>;
       alignas(kLine) Weights<A> wx, wy;
       alignas(kLine) A gx[kTile] = {}, gy[kTile] = {};
       const int64_t at = 2 * (n * out.pixels() + first);
@@ -227,17 +315,17 @@ void grid_sample_grid_grad(TensorView dy, TensorView x, TensorView grid, TensorV
       for (int64_t c = 0; c < in.channels; ++c) {
         const T* from = x.as<T>() + n * in.sample + c * in.channel;
         const T* v = dy.as<T>() + n * out.sample + c * out.channel + first * out.pixel;
-        with_bool(points.all_inside, [&](auto all_inside) {
-#pragma omp simd
-          for (int64_t i = 0; i < points.size; ++i) {
-            A across = 0, down = 0;
+        with_where(points, in, [&](auto where) {
+          for (int64_t i = 0; i < points.size; i += L) {
+            Vector<A, L> values[kCorners], across = {}, down = {};
+            corners<decltype(where)::value>(points, from, i, values);
             for (int q = 0; q < kCorners; ++q) {
-              const A value = corner<decltype(all_inside)::value>(points, from, q, i);
-              across += wx[q][i] * value;
-              down += wy[q][i] * value;
+              across += load_vector<L>(wx[q] + i) * values[q];
+              down += load_vector<L>(wy[q] + i) * values[q];
             }
-            gx[i] += load(v[i * out.pixel]) * across;
-            gy[i] += load(v[i * out.pixel]) * down;
+            const Vector<A, L> dy_i = take<A>(v, i, points.size, out.pixel);
+            store_vector<L>(gx + i, load_vector<L>(gx + i) + dy_i * across);
+            store_vector<L>(gy + i, load_vector<L>(gy + i) + dy_i * down);
           }
         });
       }

@@ -17,7 +17,7 @@ from gan_fast.ops.upfirdn2d import _dense, _memory_format
 
 def _to_pixels(g: Tensor, size: int, align_corners: bool) -> Tensor:
     """From [-1, 1] to pixels; a point that no pixel is near, or that is NaN, goes to -2, where it samples zeros."""
-    at = (g + 1) * ((size - 1) / 2) if align_corners else ((g + 1) * size - 1) / 2
+    at = g * ((size - align_corners) / 2) + (size - 1) / 2
     return torch.where((at > -2) & (at < size + 1), at, -2)
 
 
@@ -151,7 +151,7 @@ _grid_sample_grid_grad = Primitive(
 def grid_sample(x: Tensor, grid: Tensor, align_corners: bool = False, *, backend: str | None = None) -> Tensor:
     """Samples images at given points, bilinearly, with zeros outside: F.grid_sample, differentiable twice.
 
-        p             = ((g_x + 1) W - 1) / 2, or with align_corners (g_x + 1) (W - 1) / 2; q alike of g_y and H
+        p             = (g_x W + W - 1) / 2, or with align_corners (g_x + 1) (W - 1) / 2; q alike of g_y and H
         y[n, c, i, j] = sum over pixels (a, b) of x[n, c, a, b] max(0, 1 - |q - a|) max(0, 1 - |p - b|)
 
     where g = grid[n, i, j]. x: [N, C, H, W], float32, float64, float16 or bfloat16, contiguous or channels_last
@@ -160,7 +160,8 @@ def grid_sample(x: Tensor, grid: Tensor, align_corners: bool = False, *, backend
     that is NaN samples zeros.
 
     Returns y: [N, C, H', W'], of x's dtype and memory format. Half precision is summed in float32, and all sums have a
-    fixed order, or are sums of integers: equal inputs give equal bits. Differentiable in x any number of times on
+    fixed order, or on a GPU are sums of integers: equal inputs give equal bits. There, a gradient of y that is not
+    finite makes all of x's gradient of that sample NaN. Differentiable in x any number of times on
     every backend, twice where the grid is differentiated too (F.grid_sample: once), any number of times with
     backend="reference". At a pixel's centre, where derivatives in the grid jump, they are those of the larger side.
 

@@ -8,6 +8,7 @@ from torch.library import opcheck
 from gan_fast import ops, testing
 from gan_fast.ops import primitive
 from gan_fast.ops.bias_act import ACTIVATIONS, _bias_act, _bias_act_grad, _bias_act_grad2
+from gan_fast.ops.grid_sample import _grid_sample, _grid_sample_adjoint, _grid_sample_grid_grad
 from gan_fast.ops.minibatch_stddev import (
     _class_groups,
     _minibatch_stddev,
@@ -66,6 +67,7 @@ def test_memory_format_is_kept(op: str, backend: str, memory_format: torch.memor
     x = torch.randn(2, 6, 8, 8, device=device_of(backend)).contiguous(memory_format=memory_format)
     arguments = {
         "bias_act": {},
+        "grid_sample": {"grid": torch.rand(2, 5, 7, 2, device=x.device)},
         "minibatch_stddev": {},
         "upfirdn2d": {"f": ops.setup_filter([1, 3, 3, 1], device=x.device), "up": 2, "padding": 1},
         "modulated_conv2d": {"w": torch.randn(4, 6, 3, 3, device=x.device), "s": torch.randn(2, 6, device=x.device)},
@@ -111,6 +113,33 @@ def test_derivatives_at_the_kinks(backend: str, dtype: torch.dtype) -> None:
     assert dx.tolist() == [[0.25, 0.0, 0.25, 1.0, 0.0]]
     (dx,) = torch.autograd.grad(ops.bias_act(x, act="relu", gain=1, backend=backend).sum(), [x])
     assert dx.tolist() == [[0.0, 1.0, 0.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize("backend", ["reference", *backends_of("grid_sample")])
+def test_points_far_away_sample_zeros(backend: str) -> None:
+    far = [float("nan"), float("inf"), -float("inf"), 1e30, -1e30, 3.0]
+    grid = torch.tensor([[p, 0.0] for p in far] + [[0.0, p] for p in far], device=device_of(backend))
+    grid = grid.reshape(1, 1, -1, 2).requires_grad_()
+    x = torch.ones(1, 2, 3, 3, device=grid.device, requires_grad=True)
+    y = ops.grid_sample(x, grid, backend=backend)
+    assert (y == 0).all()
+    dx, dgrid = torch.autograd.grad(y.sum(), [x, grid])
+    assert (dx == 0).all()
+    assert (dgrid[grid.isfinite().all(-1)] == 0).all()
+
+
+@pytest.mark.parametrize("backend", backends_of("grid_sample"))
+def test_grid_sample_second_derivative_in_the_grid_ends(backend: str) -> None:
+    x = torch.randn(1, 2, 4, 4, dtype=torch.float64, device=device_of(backend), requires_grad=True)
+    grid = torch.full((1, 1, 1, 2), 0.3, dtype=torch.float64, device=x.device, requires_grad=True)
+    g = ops.grid_sample(x, grid.detach(), backend=backend).square().sum() ** 2
+    for _ in range(4):  # in x alone every order exists
+        (g,) = torch.autograd.grad(g.sum(), [x], create_graph=True)
+    g = ops.grid_sample(x, grid, backend=backend).square().sum()
+    for _ in range(2):
+        (g,) = torch.autograd.grad(g.sum(), [grid], create_graph=True)
+    with pytest.raises(RuntimeError, match=r"grid_sample_grid_grad along .*backend='reference'"):
+        torch.autograd.grad(g.sum(), [grid])
 
 
 @pytest.mark.parametrize("backend", ["reference", *backends_of("minibatch_stddev")])
@@ -261,6 +290,23 @@ def test_opcheck_bias_act(backend: str, act: str) -> None:
         (_bias_act_grad2, (x, x.clone(), x.clone(), b, *settings, True, backend)),
     ]
     for op, args in calls:
+        assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", backends_of("grid_sample"))
+def test_opcheck_grid_sample(backend: str) -> None:
+    x = torch.randn(2, 3, 5, 4, device=device_of(backend), requires_grad=True)
+    grid = torch.rand(2, 3, 2, 2, device=x.device, requires_grad=True)
+    along = torch.rand(2, 3, 2, 2, device=x.device, requires_grad=True)
+    dy = torch.randn(2, 3, 3, 2, device=x.device, requires_grad=True)
+    for op, args in (
+        (_grid_sample, (x, grid, None, False, backend)),
+        (_grid_sample, (x, grid, along, True, backend)),
+        (_grid_sample_adjoint, (dy, grid, None, 5, 4, False, backend)),
+        (_grid_sample_adjoint, (dy, grid, along, 5, 4, False, backend)),
+        (_grid_sample_grid_grad, (dy, x, grid, None, False, backend)),
+        (_grid_sample_grid_grad, (dy.detach(), x.detach(), grid.detach(), along.detach(), False, backend)),
+    ):
         assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
 
 

@@ -70,9 +70,7 @@ MUTANTS = [
         "wx[1][i] = wx[2][i] = -ey;",
         "wx[1][i] = wx[2][i] = ey;",
     ),
-    Mutant(
-        "csrc/cpu/grid_sample.cpp", "rows of another height", "(row1 * width + column1)", "(row1 * height + column1)"
-    ),
+    Mutant("csrc/cpu/grid_sample.cpp", "two corners on the left", "bottom_at + right_at", "bottom_at + left_at"),
     Mutant("csrc/cpu/grid_sample.cpp", "one channel scattered", "c * in.pixels() + i]", "i]"),
     Mutant("kernels/bias_act.py", "clamp mask lost", "d = tl.where(tl.abs(y) >= clamp, 0.0, d)", "d = d"),
     Mutant("kernels/bias_act.py", "last element unwritten", "& (w < width)[None, :]", "& (w < width - 1)[None, :]"),

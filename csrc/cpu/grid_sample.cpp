@@ -44,7 +44,7 @@ struct Points {
 
   Points(const A* grid, int64_t size, const Image& x, bool align_corners) : size(size) {
     const int32_t width = static_cast<int32_t>(x.width), height = static_cast<int32_t>(x.height);
-    const int32_t pixel = static_cast<int32_t>(x.pixel);
+    const int32_t pixel = static_cast<int32_t>(x.pixel), row = width * pixel;
     const A scale_x = static_cast<A>(width - align_corners) / 2, scale_y = static_cast<A>(height - align_corners) / 2;
     const A centre_x = static_cast<A>(width - 1) / 2, centre_y = static_cast<A>(height - 1) / 2;
     Mask everywhere = -1;
@@ -58,10 +58,12 @@ struct Points {
       const int32_t x0 = static_cast<int32_t>(left), y0 = static_cast<int32_t>(top);
       const int32_t column0 = clamp(x0, width), column1 = clamp(x0 + 1, width);
       const int32_t row0 = clamp(y0, height), row1 = clamp(y0 + 1, height);
-      at[0][i] = (row0 * width + column0) * pixel;
-      at[1][i] = (row0 * width + column1) * pixel;
-      at[2][i] = (row1 * width + column0) * pixel;
-      at[3][i] = (row1 * width + column1) * pixel;
+      const int32_t left_at = column0 * pixel, right_at = column1 * pixel;
+      const int32_t top_at = row0 * row, bottom_at = row1 * row;
+      at[0][i] = top_at + left_at;
+      at[1][i] = top_at + right_at;
+      at[2][i] = bottom_at + left_at;
+      at[3][i] = bottom_at + right_at;
       const Mask in_x0 = column0 == x0 ? -1 : 0, in_x1 = column1 == x0 + 1 ? -1 : 0;
       const Mask in_y0 = row0 == y0 ? -1 : 0, in_y1 = row1 == y0 + 1 ? -1 : 0;
       inside[0][i] = in_x0 & in_y0;

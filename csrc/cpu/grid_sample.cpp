@@ -208,12 +208,12 @@ void with_where(const Points<A>& points, const Image& x, const F& f) {
 
 // The lanes of a vector from the i-th point on, of which there may be fewer left.
 template <typename T, typename A>
-GF_HD void put(T* to, int64_t i, int64_t size, int64_t step, Vector<A, kLanesOf<A>> v) {
+GF_HD void put(T* to, int64_t i, int64_t size, Vector<A, kLanesOf<A>> v) {
   constexpr int L = kLanesOf<A>;
-  if (step == 1 && i + L <= size) return store_vector<L>(to + i, v);
+  if (i + L <= size) return store_vector<L>(to + i, v);
   A lanes[L];
   std::memcpy(lanes, &v, sizeof v);
-  for (int64_t j = 0; j < L && i + j < size; ++j) store(to[(i + j) * step], lanes[j]);
+  for (int64_t j = 0; i + j < size; ++j) store(to[i + j], lanes[j]);
 }
 
 template <typename A, typename T>
@@ -236,28 +236,52 @@ void for_each_tile(const TensorView& grid, const Image& x, int64_t channels, boo
   });
 }
 
+// The channels of one point after the other, which lie side by side. CHANNELS: how many if known, or 0.
+template <int CHANNELS, typename T, typename A>
+void sample_pixels(const Points<A>& points, const T* x, const T* zeros, const Weights<A>& w, int64_t channels, T* y) {
+  if (CHANNELS > 0) channels = CHANNELS;
+  for (int64_t i = 0; i < points.size; ++i, y += channels) {
+    const T* from[kCorners];
+    for (int q = 0; q < kCorners; ++q) from[q] = points.inside[q][i] ? x + points.at[q][i] : zeros;
+#pragma omp simd
+    for (int64_t c = 0; c < channels; ++c)
+      store(y[c], w[0][i] * load(from[0][c]) + w[1][i] * load(from[1][c]) + w[2][i] * load(from[2][c])
+                      + w[3][i] * load(from[3][c]));
+  }
+}
+
+// The points of one channel after the other.
+template <typename T, typename A>
+void sample_planes(const Points<A>& points, const T* x, const Image& in, const Weights<A>& w, int64_t y_channel, T* y) {
+  constexpr int L = kLanesOf<A>;
+  for (int64_t c = 0; c < in.channels; ++c, x += in.channel, y += y_channel)
+    with_where(points, in, [&](auto where) {
+      for (int64_t i = 0; i < points.size; i += L) {
+        Vector<A, L> v[kCorners], sum = {};
+        corners<decltype(where)::value>(points, x, i, v);
+        for (int q = 0; q < kCorners; ++q) sum += load_vector<L>(w[q] + i) * v[q];
+        put<T, A>(y, i, points.size, sum);
+      }
+    });
+}
+
 void grid_sample(TensorView x, TensorView grid, TensorView along, bool align_corners, TensorView y) {
   const Image in(x), out(y);
   dispatch(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     using A = compute_t<T>;
+    const Scratch<T> zeros(in.channels);
+    std::memset(zeros.get(), 0, static_cast<size_t>(in.channels) * sizeof(T));
     for_each_tile<A>(grid, in, in.channels, align_corners, [&](int64_t n, int64_t first, const Points<A>& points) {
-      constexpr int L = kLanesOf<A>;
       alignas(kLine) Weights<A> w;
       const A* directions = along.given() ? along.as<A>() + 2 * (n * out.pixels() + first) : nullptr;
       weigh(points, directions, Scales<A>(in, align_corners), w);
-      for (int64_t c = 0; c < in.channels; ++c) {
-        const T* from = x.as<T>() + n * in.sample + c * in.channel;
-        T* to = y.as<T>() + n * out.sample + c * out.channel + first * out.pixel;
-        with_where(points, in, [&](auto where) {
-          for (int64_t i = 0; i < points.size; i += L) {
-            Vector<A, L> v[kCorners], sum = {};
-            corners<decltype(where)::value>(points, from, i, v);
-            for (int q = 0; q < kCorners; ++q) sum += load_vector<L>(w[q] + i) * v[q];
-            put<T, A>(to, i, points.size, out.pixel, sum);
-          }
-        });
-      }
+      const T* from = x.as<T>() + n * in.sample;
+      T* to = y.as<T>() + n * out.sample + first * out.pixel;
+      // of a single pixel both memory formats are the same
+      if (in.pixel == 1 || out.pixel == 1) return sample_planes(points, from, in, w, out.channel, to);
+      if (in.channels == 3) return sample_pixels<3>(points, from, zeros.get(), w, 3, to);
+      sample_pixels<0>(points, from, zeros.get(), w, in.channels, to);
     });
   });
 }

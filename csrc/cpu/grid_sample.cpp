@@ -25,6 +25,8 @@ struct Image {
     sample = channels * pixels();
     channel = channels_last ? 1 : pixels();
     pixel = channels_last ? channels : 1;
+    if (pixels() * pixel > INT32_MAX)  // gathers take 32-bit places
+      throw std::length_error("grid_sample: a plane, or a sample in channels_last, of 2^31 values or more");
   }
   int64_t pixels() const { return height * width; }
 };

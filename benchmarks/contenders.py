@@ -19,7 +19,11 @@ OTHER_FORMAT = " channels_last"  # ends the name of a contender that is given it
 
 
 def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """x, and b where the op has one: multiples of 1/64 such that x + b is never 0, where derivatives jump."""
+    """x, and b where the op has one: multiples of 1/64 such that x + b is never 0, where derivatives jump.
+
+    For grid_sample x and the points of an affine map, of which only x requires a gradient: multiples of 1/4096, so that
+    their pixel coordinates are exact.
+    """
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -31,6 +35,10 @@ def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32)
     tensors = [x]
     if case.op == "bias_act":
         tensors.append((draw(case.shape[1]) + 1 / 128).to(device, dtype))
+    if case.op == "grid_sample":
+        theta = torch.tensor([[0.9, 0.2, 0.1], [-0.2, 0.9, 0.05]], device=device, dtype=dtype)
+        grid = F.affine_grid(theta.expand(case.shape[0], 2, 3), list(case.shape), align_corners=False)
+        return [x.requires_grad_(), torch.round(4096 * grid) / 4096]
     return [t.requires_grad_() for t in tensors]
 
 
@@ -45,7 +53,7 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
     """Functions of the tensors of `inputs`, ours first."""
     settings = settings_of(case, device)
     call = functools.partial(getattr(ops, case.op), **settings)
-    primitive = "bias_act" if case.op == "bias_act" else "upfirdn2d"
+    primitive = case.op if case.op in ("bias_act", "grid_sample", "minibatch_stddev") else "upfirdn2d"
     found: dict[str, Function] = {
         backend: functools.partial(call, backend=backend)
         for backend in backends.BACKENDS
@@ -55,7 +63,12 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
     if case.compiled and mode != "second_order":  # which torch.compile does not have
         torch._dynamo.reset()
         found["compile"] = torch.compile(found["reference"], dynamic=False)
-    return found | (plain_bias_act(**settings) if case.op == "bias_act" else plain_resampling(case, settings["f"]))
+    if case.op == "bias_act":
+        return found | plain_bias_act(**settings)
+    if case.op == "grid_sample":
+        plain = {"plain": functools.partial(F.grid_sample, align_corners=False)}
+        return found | (plain if mode != "second_order" else {})  # which F.grid_sample does not have
+    return found if case.op == "minibatch_stddev" else found | plain_resampling(case, settings["f"])
 
 
 def plain_bias_act(act: str, clamp: float | None = None) -> dict[str, Function]:
@@ -139,16 +152,17 @@ def task(mode: str, name: str, function: Function, tensors: list[Tensor], dy: Te
 
     if name.endswith(OTHER_FORMAT):
         tensors, dy = [_channels_last(t) for t in tensors], _channels_last(dy)
+    wanted = [t for t in tensors if t.requires_grad]
 
     def forward() -> list[Tensor]:
         with torch.no_grad():
             return [function(*tensors)]
 
     def forward_backward() -> list[Tensor]:
-        return list(torch.autograd.grad(function(*tensors), tensors, dy))
+        return list(torch.autograd.grad(function(*tensors), wanted, dy))
 
     def second_order() -> list[Tensor]:
-        grads = torch.autograd.grad(function(*tensors), tensors, dy, create_graph=True)
+        grads = torch.autograd.grad(function(*tensors), wanted, dy, create_graph=True)
         penalty = grads[0].square().sum()
         return list(torch.autograd.grad(penalty, [dy]))
 

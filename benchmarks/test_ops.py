@@ -45,7 +45,7 @@ def test_op(case: Case, mode: str, threads: int, device: torch.device, benchmark
         torch.set_num_threads(threads)
     try:
         tensors = inputs(case, device)
-        truth = [t.detach().double().requires_grad_() for t in tensors]
+        truth = [t.detach().double().requires_grad_(t.requires_grad) for t in tensors]
 
         def reference(*args: torch.Tensor) -> torch.Tensor:
             return getattr(ops, case.op)(*args, **settings_of(case, device), backend="reference")

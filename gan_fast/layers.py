@@ -271,15 +271,16 @@ class MinibatchStdDev(nn.Module):
         group_size: samples in a group; None: the whole batch.
         num_channels: how many statistics, each over its own share of the channels.
 
-    Shapes: x [N, C, H, W] -> y [N, C + num_channels, H, W], in the dtype of x.
+    Shapes: x [N, C, H, W], labels [N] (optional, integers: groups within a class) -> y [N, C + num_channels, H, W], in
+    the dtype of x.
     """
 
     def __init__(self, group_size: int | None = 4, num_channels: int = 1):
         super().__init__()
         self.group_size, self.num_channels = group_size, num_channels
 
-    def forward(self, x: Tensor) -> Tensor:
-        return minibatch_stddev(x, self.group_size, self.num_channels)
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        return minibatch_stddev(x, self.group_size, self.num_channels, labels)
 
     def extra_repr(self) -> str:
         return f"group_size={self.group_size}, num_channels={self.num_channels}"

@@ -225,6 +225,13 @@ def test_stddev_of_each_group(device):
             assert_close(y[first::2, 4 + channel], std.expand(3, 3, 5))
 
 
+def test_stddev_within_classes(device):
+    x = torch.randn(4, 2, 3, 3, device=device)
+    labels = torch.tensor([0, 1, 0, 1], device=device)
+    assert_close(MinibatchStdDev(2)(x, labels), MinibatchStdDev(2)(x))  # the groups n mod 2 are these classes
+    assert not torch.equal(MinibatchStdDev(2)(x, labels.sort().values), MinibatchStdDev(2)(x))
+
+
 # ---------------------------------------------------------------- all
 
 

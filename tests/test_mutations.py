@@ -61,10 +61,37 @@ MUTANTS = [
         "[:, None] * 0 + w[None, :]",
     ),
     Mutant("csrc/cuda/bias_act.cu", "noise of the first sample", "noise + row * p.width + x", "noise + x"),
+    Mutant("csrc/cpu/minibatch_stddev.cpp", "mean of w lost", "load(ws[i]) - of.w_mean[i]", "load(ws[i])"),
+    Mutant("csrc/cpu/minibatch_stddev.cpp", "first group for all", "members[offsets[m] + j]", "members[j]"),
+    Mutant(
+        "csrc/cpu/minibatch_stddev.cpp",
+        "one span summed",
+        "int64_t i = 0; i < w.spans()",
+        "int64_t i = w.spans() - 1; i < w.spans()",
+    ),
+    Mutant(
+        "csrc/cpu/minibatch_stddev.cpp",
+        "last pixel unwritten",
+        "int64_t i = 0; i < w.pixels",
+        "int64_t i = 0; i < w.pixels - 1",
+    ),
+    Mutant("csrc/cpu/grid_sample.cpp", "corner outside counted", "bits &= inside;", ""),
+    Mutant(
+        "csrc/cpu/grid_sample.cpp",
+        "second derivative of a sign",
+        "wx[1][i] = wx[2][i] = -ey;",
+        "wx[1][i] = wx[2][i] = ey;",
+    ),
+    Mutant("csrc/cpu/grid_sample.cpp", "two corners on the left", "bottom_at + right_at", "bottom_at + left_at"),
+    Mutant("csrc/cpu/grid_sample.cpp", "one channel scattered", "c * in.pixels() + i]", "i]"),
     Mutant("kernels/bias_act.py", "clamp mask lost", "d = tl.where(tl.abs(y) >= clamp, 0.0, d)", "d = d"),
     Mutant("kernels/bias_act.py", "last element unwritten", "& (w < width)[None, :]", "& (w < width - 1)[None, :]"),
     Mutant("kernels/bias_act.py", "slope lost", "slope = tl.where(u > 0, one, alpha)", "slope = one"),
     Mutant("kernels/bias_act.py", "sums of one part", "sums_ptr + part.to(tl.int64) * groups", "sums_ptr"),
+    Mutant("kernels/minibatch_stddev.py", "mean of w lost", "d = w - (tl.sum(w, 0) / count)[None, :]", "d = w"),
+    Mutant("kernels/minibatch_stddev.py", "values outside counted", "tl.where(value < values, sigma, 0.0)", "sigma"),
+    Mutant("kernels/minibatch_stddev.py", "neighbours grouped", "sample = m + j * groups", "sample = m * size + j"),
+    Mutant("kernels/minibatch_stddev.py", "one share", "channels + k)", "channels)"),
     Mutant("csrc/cuda/bias_act.cu", "clamp mask lost", "if (magnitude(y) >= clamp) d = A(0);", ""),
     Mutant(
         "csrc/cuda/bias_act.cu",
@@ -74,6 +101,21 @@ MUTANTS = [
     ),
     Mutant("csrc/cuda/bias_act.cu", "second cotangent lost", "d *= w;", ""),
     Mutant("csrc/cuda/bias_act.cu", "bias sum short of a row", "int i = 1; i < kSumRows", "int i = 2; i < kSumRows"),
+    Mutant("csrc/cuda/grid_sample.cu", "weights swapped", "w[1] = x1 * y0;", "w[1] = x0 * y1;"),
+    Mutant("csrc/cuda/grid_sample.cu", "channels lost", "y.pixel == 1 ? kChannels : 1", "1"),
+    Mutant("csrc/cuda/grid_sample.cu", "scale of the other axis", "* points.scale_y * both", "* points.scale_x * both"),
+    Mutant(
+        "csrc/cuda/grid_sample.cu",
+        "corner lost",
+        "c * in.channel;\n#pragma unroll\n    for (int q = 0;",
+        "c * in.channel;\n#pragma unroll\n    for (int q = 1;",
+    ),
+    Mutant("csrc/cuda/minibatch_stddev.cu", "mean of w lost", "(o - w_mean[i] - slope", "(o - slope"),
+    Mutant("csrc/cuda/minibatch_stddev.cu", "statistic of one sample", "i / p.pixels) * p.y_sample", "0) * p.y_sample"),
+    Mutant(
+        "csrc/cuda/minibatch_stddev.cu", "running mean of two", "A(1) / A(some + f + 1)", "A(1) / A(f + 1 < 2 ? 1 : 2)"
+    ),
+    Mutant("csrc/cuda/minibatch_stddev.cu", "last tile lost", ": p.tiles;\n  A result", ": p.tiles - 1;\n  A result"),
 ]
 
 

@@ -51,6 +51,32 @@ struct alignas(sizeof(T) * SIZE) Vec {
 
 inline bool aligned(const TensorView& t) { return reinterpret_cast<uintptr_t>(t.data) % kVectorBytes == 0; }
 
+// The elements that a thread holds at once: SIZE neighbours in one load, or SIZE that lie `stride` apart, where only
+// the first (left / stride) are inside.
+template <typename T, int SIZE>
+__device__ __forceinline__ Vec<T, SIZE> load(const T* p, bool vectors, int stride, int left) {
+  Vec<T, SIZE> v = {};
+  if (vectors) {
+    if (left > 0) v = *reinterpret_cast<const Vec<T, SIZE>*>(p);
+  } else {
+#pragma unroll
+    for (int j = 0; j < SIZE; ++j)
+      if (j * stride < left) v.v[j] = p[j * stride];
+  }
+  return v;
+}
+
+template <typename T, int SIZE>
+__device__ __forceinline__ void store(T* p, const Vec<T, SIZE>& v, bool vectors, int stride, int left) {
+  if (vectors) {
+    if (left > 0) *reinterpret_cast<Vec<T, SIZE>*>(p) = v;
+  } else {
+#pragma unroll
+    for (int j = 0; j < SIZE; ++j)
+      if (j * stride < left) p[j * stride] = v.v[j];
+  }
+}
+
 // Calls f with a value of the element type.
 template <typename F>
 void with_dtype(DType dtype, F&& f) {

@@ -4,17 +4,20 @@ from gan_fast.ops.backends import explain, use_backend
 from gan_fast.ops.bias_act import bias_act
 from gan_fast.ops.conv2d_resample import conv2d_resample
 from gan_fast.ops.gradient_penalty import r1_penalty
+from gan_fast.ops.grid_sample import affine_warp, grid_sample
 from gan_fast.ops.minibatch_stddev import minibatch_stddev
 from gan_fast.ops.modulated_conv2d import modulated_conv2d
 from gan_fast.ops.noise import noise
 from gan_fast.ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
 
 __all__ = [
+    "affine_warp",
     "bias_act",
     "conv2d_resample",
     "downsample2d",
     "explain",
     "filter2d",
+    "grid_sample",
     "minibatch_stddev",
     "modulated_conv2d",
     "noise",

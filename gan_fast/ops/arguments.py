@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from gan_fast.ops.backends import FLOATS
@@ -23,6 +24,17 @@ def check_tensor(name: str, x: object, ndim: int | None = None) -> None:
 def check_same_device(name: str, t: Tensor, x: Tensor) -> None:
     if t.device != x.device:
         raise ValueError(f"{name}: is on {t.device}, takes a tensor on x's device {x.device}")
+
+
+def check_labels(name: str, labels: object, x: Tensor) -> None:
+    """An integer for each sample of x."""
+    if not isinstance(labels, Tensor):
+        raise TypeError(f"{name}: got {type(labels).__name__}, takes a torch.Tensor")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise TypeError(f"{name}: got {labels.dtype}, takes integers")
+    if labels.shape != x.shape[:1]:
+        raise ValueError(f"{name}: got shape {tuple(labels.shape)}, takes ({x.shape[0]},)")
+    check_same_device(name, labels, x)
 
 
 def real(name: str, value: object) -> float:

@@ -9,6 +9,7 @@ X = torch.randn(2, 3, 8, 8)
 W = torch.randn(4, 3, 3, 3)
 S = torch.randn(2, 3)
 F = torch.ones(4, 4)
+G = torch.zeros(2, 4, 4, 2)
 
 BAD = [
     (ops.bias_act, {"x": 3}, "x: got int, takes a torch.Tensor"),
@@ -46,6 +47,15 @@ BAD = [
     (ops.minibatch_stddev, {"x": X, "group_size": 0}, "group_size: got 0"),
     (ops.minibatch_stddev, {"x": X, "num_channels": 2}, "num_channels: got 2, takes a divisor of x's 3"),
     (ops.minibatch_stddev, {"x": X[:0]}, "x: got shape"),
+    (ops.minibatch_stddev, {"x": X, "labels": [0, 1]}, "labels: got list, takes a torch.Tensor"),
+    (ops.minibatch_stddev, {"x": X, "labels": torch.ones(2)}, "labels: got torch.float32, takes integers"),
+    (ops.minibatch_stddev, {"x": X, "labels": torch.tensor([1])}, r"labels: got shape \(1,\), takes \(2,\)"),
+    (ops.grid_sample, {"x": X[0], "grid": G}, "x: got 3 dimensions"),
+    (ops.grid_sample, {"x": X[..., :0], "grid": G}, "x: got shape .* at least one pixel"),
+    (ops.grid_sample, {"x": X, "grid": G.long()}, "grid: got torch.int64"),
+    (ops.grid_sample, {"x": X, "grid": G[:1]}, r"grid: got \(1, 4, 4, 2\), takes \[2, H', W', 2\]"),
+    (ops.affine_warp, {"x": X, "theta": torch.ones(2, 3, 3)}, r"theta: got \(2, 3, 3\), takes \(2, 2, 3\)"),
+    (ops.affine_warp, {"x": X, "theta": torch.ones(2, 2, 3), "size": [4, 0]}, r"size: got \[4, 0\]"),
     (ops.r1_penalty, {"x": X, "logits": X.sum([1, 2, 3])}, "x: does not require a gradient"),
 ]
 

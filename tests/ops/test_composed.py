@@ -112,6 +112,52 @@ def test_minibatch_stddev_takes_the_largest_divisor(
     torch.testing.assert_close(ops.minibatch_stddev(x, asked), ops.minibatch_stddev(x, taken))
 
 
+@pytest.mark.parametrize("group_size", [1, 2, 3, None])
+def test_minibatch_stddev_within_classes_equals_its_definition(group_size: int | None, device: torch.device) -> None:
+    labels = [4, -1, 4, 4, 0, -1, 4, 4, 4, -1]
+    x = randn(len(labels), 4, 3, 2, device=device)
+    y = ops.minibatch_stddev(x, group_size, 2, labels=torch.tensor(labels, dtype=torch.int32, device=device))
+    assert torch.equal(y[:, :4], x)
+    for label in set(labels):
+        of_class = [n for n, found in enumerate(labels) if found == label]
+        size = group_size or len(of_class)
+        for first in range(0, len(of_class), size):
+            members = of_class[first : first + size]
+            sigma = (x[members].var(0, unbiased=False) + 1e-8).sqrt()
+            for k in range(2):
+                share = sigma[2 * k : 2 * k + 2].mean().expand(len(members), 3, 2)
+                torch.testing.assert_close(y[members, 4 + k], share)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_grid_sample_and_affine_warp_are_those_of_pytorch(align_corners: bool, device: torch.device) -> None:
+    x = randn(2, 3, 6, 8, device=device, requires_grad=True)
+    theta = (torch.eye(2, 3, dtype=torch.float64, device=device) + 0.4 * randn(2, 2, 3, device=device)).requires_grad_()
+    grid = F.affine_grid(theta, [2, 3, 5, 7], align_corners=align_corners)
+    true = F.grid_sample(x, grid, align_corners=align_corners)
+    for y in (
+        ops.grid_sample(x, grid, align_corners),
+        ops.affine_warp(x, theta, (5, 7), align_corners),
+        ops.affine_warp(x, theta, (5, 7), align_corners, backend="reference"),
+    ):
+        torch.testing.assert_close(y, true)
+        for mine, theirs in zip(
+            torch.autograd.grad(y.square().sum(), [x, theta]),
+            torch.autograd.grad(true.square().sum(), [x, theta], retain_graph=True),
+            strict=True,
+        ):
+            torch.testing.assert_close(mine, theirs)
+    assert torch.autograd.gradgradcheck(lambda x, t: ops.affine_warp(x, t, None, align_corners), (x, theta))
+
+
+def test_affine_warp_by_a_pixel_shifts(device: torch.device) -> None:
+    x = randn(1, 2, 4, 5, device=device)
+    theta = torch.tensor([[[1.0, 0.0, 2 / 5], [0.0, 1.0, 0.0]]], dtype=x.dtype, device=device)
+    y = ops.affine_warp(x, theta)
+    torch.testing.assert_close(y[..., :-1], x[..., 1:])
+    torch.testing.assert_close(y[..., -1], torch.zeros_like(y[..., -1]))
+
+
 def test_r1_penalty_and_its_weight_gradient_of_a_quadratic(device: torch.device) -> None:
     """D(x) = w . x^2 has the penalty 4 sum of w^2 x^2, whose gradient in w is 8 w x^2."""
     x = randn(3, 5, device=device, requires_grad=True)

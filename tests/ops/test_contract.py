@@ -8,11 +8,23 @@ from torch.library import opcheck
 from gan_fast import ops, testing
 from gan_fast.ops import primitive
 from gan_fast.ops.bias_act import ACTIVATIONS, _bias_act, _bias_act_grad, _bias_act_grad2
+from gan_fast.ops.grid_sample import _grid_sample, _grid_sample_adjoint, _grid_sample_grid_grad
+from gan_fast.ops.minibatch_stddev import (
+    _class_groups,
+    _minibatch_stddev,
+    _minibatch_stddev_grad,
+    _minibatch_stddev_grad2,
+)
 from gan_fast.ops.upfirdn2d import _upfirdn2d
 
 PAIRS = [(op, backend) for op in testing.OPS for backend in backends_of(op)]
 CALLS = [pytest.param(s, b, id=f"{s}-{b}") for op, b in PAIRS for s in testing.samples(op)]
-FEW = [c for c in CALLS if c.values[0].name in ("lrelu-bias-clamp", "swish-bias", "up2-channels_last", "3x5", "up2")]
+FEW = [
+    c
+    for c in CALLS
+    if c.values[0].name
+    in ("lrelu-bias-clamp", "swish-bias", "up2-channels_last", "3x5", "up2", "odd-contiguous", "labels-channels_last")
+]
 
 
 @pytest.mark.parametrize(("sample", "backend"), CALLS)
@@ -55,6 +67,8 @@ def test_memory_format_is_kept(op: str, backend: str, memory_format: torch.memor
     x = torch.randn(2, 6, 8, 8, device=device_of(backend)).contiguous(memory_format=memory_format)
     arguments = {
         "bias_act": {},
+        "grid_sample": {"grid": torch.rand(2, 5, 7, 2, device=x.device)},
+        "minibatch_stddev": {},
         "upfirdn2d": {"f": ops.setup_filter([1, 3, 3, 1], device=x.device), "up": 2, "padding": 1},
         "modulated_conv2d": {"w": torch.randn(4, 6, 3, 3, device=x.device), "s": torch.randn(2, 6, device=x.device)},
     }[op]
@@ -101,6 +115,60 @@ def test_derivatives_at_the_kinks(backend: str, dtype: torch.dtype) -> None:
     assert dx.tolist() == [[0.0, 1.0, 0.0, 1.0, 1.0]]
 
 
+@pytest.mark.parametrize("backend", ["reference", *backends_of("grid_sample")])
+def test_points_far_away_sample_zeros(backend: str) -> None:
+    far = [float("nan"), float("inf"), -float("inf"), 1e30, -1e30, 3.0]
+    grid = torch.tensor([[p, 0.0] for p in far] + [[0.0, p] for p in far], device=device_of(backend))
+    grid = grid.reshape(1, 1, -1, 2).requires_grad_()
+    x = torch.ones(1, 2, 3, 3, device=grid.device, requires_grad=True)
+    y = ops.grid_sample(x, grid, backend=backend)
+    assert (y == 0).all()
+    dx, dgrid = torch.autograd.grad(y.sum(), [x, grid])
+    assert (dx == 0).all()
+    assert (dgrid[grid.isfinite().all(-1)] == 0).all()
+
+
+@pytest.mark.parametrize("backend", backends_of("grid_sample"))
+def test_grid_sample_second_derivative_in_the_grid_ends(backend: str) -> None:
+    x = torch.randn(1, 2, 4, 4, dtype=torch.float64, device=device_of(backend), requires_grad=True)
+    grid = torch.full((1, 1, 1, 2), 0.3, dtype=torch.float64, device=x.device, requires_grad=True)
+    g = ops.grid_sample(x, grid.detach(), backend=backend).square().sum() ** 2
+    for _ in range(4):  # in x alone every order exists
+        (g,) = torch.autograd.grad(g.sum(), [x], create_graph=True)
+    g = ops.grid_sample(x, grid, backend=backend).square().sum()
+    for _ in range(2):
+        (g,) = torch.autograd.grad(g.sum(), [grid], create_graph=True)
+    with pytest.raises(RuntimeError, match=r"grid_sample_grid_grad along .*backend='reference'"):
+        torch.autograd.grad(g.sum(), [grid])
+
+
+@pytest.mark.parametrize("backend", ["reference", *backends_of("minibatch_stddev")])
+@pytest.mark.parametrize("labels", [None, [3, 5, 3, 5]])
+def test_nan_stays_in_its_group_and_share(backend: str, labels: list[int] | None) -> None:
+    x = torch.randn(4, 4, 2, 2, device=device_of(backend))
+    x[1, 3, 0, 1] = float("nan")
+    classes = None if labels is None else torch.tensor(labels, device=x.device)
+    y = ops.minibatch_stddev(x, 2, 2, labels=classes, backend=backend)
+    assert torch.equal(y[:, :4], x) or y[:, :4].isnan().sum() == 1
+    assert y[:, 4:].isnan().any((2, 3)).tolist() == [[False, False], [False, True]] * 2
+
+
+@pytest.mark.parametrize("backend", backends_of("minibatch_stddev"))
+def test_groups_within_a_class_compile(backend: str) -> None:
+    x = torch.randn(6, 4, 2, 2, device=device_of(backend), requires_grad=True)
+    labels = torch.tensor([1, 0, 1, 1, 0, 1], device=x.device)
+
+    def call(x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return ops.minibatch_stddev(x, 2, labels=labels, backend=backend)
+
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+    for f in (compiled, call):
+        y = f(x, labels)
+        assert torch.equal(y, call(x, labels))
+        (dx,) = torch.autograd.grad(y.square().sum(), [x])
+        torch.testing.assert_close(dx, torch.autograd.grad(call(x, labels).square().sum(), [x])[0])
+
+
 # -------------------------------------------------------------------------------------------- contract mechanics
 
 
@@ -145,6 +213,24 @@ def test_gradients_nobody_asked_for_are_not_computed(launches: list, route: str,
         frozen = ops.bias_act(x.detach(), b.detach().requires_grad_(), act=act, backend="cpu")
         frozen.sum().backward()
     assert [name for name, _ in launches] == ["bias_act", "bias_act_grad"]
+
+
+@pytest.mark.parametrize("route", testing.ROUTES)
+def test_one_launch_for_each_order(launches: list, route: str) -> None:
+    x = torch.randn(8, 4, 4, 4, requires_grad=True)
+    with testing.registered_route() if route == "registered" else torch.enable_grad():
+        y = ops.minibatch_stddev(x, backend="cpu")
+        (dx,) = torch.autograd.grad(y.square().sum(), [x], create_graph=True)
+        dx.square().sum().backward()
+        assert [name for name, _ in launches] == [
+            "minibatch_stddev", "minibatch_stddev_grad", "minibatch_stddev_grad2", "minibatch_stddev_grad"
+        ]  # fmt: skip
+        launches.clear()
+        dy = torch.randn(y.shape, requires_grad=True)
+        (dx,) = torch.autograd.grad(ops.minibatch_stddev(x, backend="cpu"), [x], dy, create_graph=True)
+        torch.autograd.grad(dx.sum(), [dy])
+    (second,) = [args for name, args in launches if name == "minibatch_stddev_grad2"]
+    assert [len(t) for t in second[-2:]] == [8, 0], "the gradient of x was computed"
 
 
 def test_no_gradient_no_graph(launches: list) -> None:
@@ -204,6 +290,39 @@ def test_opcheck_bias_act(backend: str, act: str) -> None:
         (_bias_act, (x.clone().requires_grad_(), None, None, *settings, backend)),
         (_bias_act_grad, (x, x.clone(), None, *settings, act != "swish", True, backend)),
         (_bias_act_grad2, (x, x.clone(), x.clone(), b, *settings, True, backend)),
+    ]
+    for op, args in calls:
+        assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", backends_of("grid_sample"))
+def test_opcheck_grid_sample(backend: str) -> None:
+    x = torch.randn(2, 3, 5, 4, device=device_of(backend), requires_grad=True)
+    grid = torch.rand(2, 3, 2, 2, device=x.device, requires_grad=True)
+    along = torch.rand(2, 3, 2, 2, device=x.device, requires_grad=True)
+    dy = torch.randn(2, 3, 3, 2, device=x.device, requires_grad=True)
+    for op, args in (
+        (_grid_sample, (x, grid, None, False, backend)),
+        (_grid_sample, (x, grid, along, True, backend)),
+        (_grid_sample_adjoint, (dy, grid, None, 5, 4, False, backend)),
+        (_grid_sample_adjoint, (dy, grid, along, 5, 4, False, backend)),
+        (_grid_sample_grid_grad, (dy, x, grid, None, False, backend)),
+        (_grid_sample_grid_grad, (dy.detach(), x.detach(), grid.detach(), along.detach(), False, backend)),
+    ):
+        assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", backends_of("minibatch_stddev"))
+@pytest.mark.parametrize("grouped", [False, True])
+def test_opcheck_minibatch_stddev(backend: str, grouped: bool) -> None:
+    x = torch.randn(4, 6, 2, 3, device=device_of(backend))
+    groups = _class_groups(torch.tensor([1, 0, 1, 1], device=x.device), 2) if grouped else (None, None)
+    dy = _minibatch_stddev(x, *groups, 2, 2, backend)
+    calls = [
+        (_minibatch_stddev, (x.clone().requires_grad_(), *groups, 2, 2, backend)),
+        (_minibatch_stddev_grad, (dy, x.clone().requires_grad_(), *groups, 2, 2, backend)),
+        (_minibatch_stddev_grad2, (x, dy, x.clone(), *groups, 2, 2, True, True, backend)),
+        (_minibatch_stddev_grad2, (x, dy, x.clone(), *groups, 2, 2, False, True, backend)),
     ]
     for op, args in calls:
         assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}

@@ -211,6 +211,13 @@ T __shfl_sync(unsigned mask, T value, int lane) {
   return cuda_on_cpu::exchange(mask, value, static_cast<unsigned>(lane) % cuda_on_cpu::kWarp);
 }
 
+// Threads take turns, so that nothing comes between.
+inline unsigned long long atomicAdd(unsigned long long* to, unsigned long long value) {
+  const unsigned long long before = *to;
+  *to += value;
+  return before;
+}
+
 // The part of the runtime that csrc/cuda/launch.h calls.
 enum cudaError_t { cudaSuccess, cudaErrorInvalidConfiguration = 9 };
 using cudaStream_t = struct CUstream_st*;

@@ -1,0 +1,40 @@
+"""Samples of grid_sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from gan_fast.testing.sample import LAYOUTS, Sample, randn
+
+
+def _sample(
+    name: str, shape: tuple[int, ...], size: tuple[int, int], layout: str = "contiguous", align_corners: bool = False
+) -> Sample:
+    """Points in and around the image, half a pixel to a quarter off pixels' centres, where derivatives jump."""
+    n, c, h, w = shape
+    generator = torch.Generator().manual_seed(5)
+    points = []
+    for side in (w, h):
+        pixel = torch.randint(-2, side + 1, (n, *size), generator=generator)
+        at = pixel + 0.25 + 0.5 * torch.rand((n, *size), generator=generator, dtype=torch.float64)
+        points.append(2 * at / max(side - 1, 1) - 1 if align_corners else (2 * at + 1) / side - 1)
+    tensors = {"x": LAYOUTS[layout](randn(6, *shape)), "grid": torch.stack(points, -1)}
+    landing = 4 * max(size[0] * size[1] // (h * w), 1) + 8  # points near the pixel that most are near
+    reductions = {"y": 4, "x": landing, "grid": 4 * c, "dy": 12}
+    return Sample("grid_sample", name, tensors, {"align_corners": align_corners}, layout, ("x", "grid"), reductions)
+
+
+def samples() -> Iterator[Sample]:
+    for layout in LAYOUTS:
+        yield _sample(layout, (2, 3, 7, 5), (6, 9), layout)
+        yield _sample(f"aligned-{layout}", (2, 3, 7, 5), (6, 9), layout, True)
+    for layout in ("contiguous", "channels_last"):
+        yield _sample(f"large-{layout}", (2, 11, 16, 12), (21, 30), layout)
+    yield _sample("one-pixel", (3, 2, 1, 1), (2, 3))
+    yield _sample("one-row", (2, 2, 1, 6), (3, 1))
+    yield _sample("one-channel", (2, 1, 6, 6), (8, 8), "channels_last", True)
+    yield _sample("one-point", (2, 3, 4, 4), (1, 1))
+    yield _sample("no-points", (2, 3, 4, 4), (0, 3))
+    yield _sample("no-samples", (0, 3, 4, 4), (2, 2))

@@ -1,7 +1,7 @@
 // upfirdn2d, polyphase: inserted zeros are never met.
 //
-// Coordinates along an axis: output i begins at p = i down - pad on the grid of x with its inserted zeros; tap a lies at
-// p + a and meets input q where p + a = up q. Taps are those of a correlation: flipped unless flip_filter says so.
+// Coordinates along an axis: output i begins at p = i down - pad on the grid of x with its inserted zeros; tap a lies
+// at p + a and meets input q where p + a = up q. Taps are those of a correlation: flipped unless flip_filter says so.
 //
 // Memory is [images, H, W, pixel] vectors: planes of single elements (NCHW, an image is a channel), or images whose
 // pixels are vectors of channels (channels_last). `choose` says which kernel takes a call:
@@ -24,27 +24,28 @@ namespace {
 constexpr int kWarp = 32;
 constexpr int kSharedBytes = 40 * 1024;  // of a tile: under the 48 KiB that a block has with no special request
 
+// Positions fit in 32 bits, addresses do not.
 struct Axis {
-  int64_t in, out, up, down, pad;
-  int taps;
+  int in, out, up, down, pad, taps;
 };
 
 struct Problem {
   const void *x, *f;
   void* y;
   Axis across, along;
-  int64_t images, pixel;
+  int64_t images;
+  int pixel;
   double gain;
   DType f_dtype;
   bool separable, flip;
   bool vectors_in, vectors_out;  // rows of planes are whole, aligned vectors
   // A block makes a tile of `planes` images, tile_h rows and tile_w columns; the first tile begins `skip` before y.
-  int64_t tiles_across, tiles_along, tiles_deep;
+  unsigned tiles_across, tiles_along, tiles_deep;
   int planes, tile_h, tile_w, skip_x, skip_y;
 };
 
-__host__ __device__ inline int64_t floor_div(int64_t a, int64_t b) { return (a < 0 ? a - b + 1 : a) / b; }
-__host__ __device__ inline int64_t ceil_div(int64_t a, int64_t b) { return -floor_div(-a, b); }
+__host__ __device__ inline int floor_div(int a, int b) { return (a < 0 ? a - b + 1 : a) / b; }
+__host__ __device__ inline int ceil_div(int a, int b) { return -floor_div(-a, b); }
 
 // Inputs from the first to the last that meets `outputs` neighbours, the first of which begins on an input.
 __host__ __device__ constexpr int extent(int outputs, int up, int down, int taps) {
@@ -81,14 +82,22 @@ __device__ A tap_of_both(const Problem& p, int a, int b) {
 
 // Where a block's tile lies.
 struct Place {
-  int64_t image, oy, ox;
+  int64_t image;
+  int oy, ox;
   __device__ explicit Place(const Problem& p) {
-    const unsigned across = static_cast<unsigned>(p.tiles_across), along = static_cast<unsigned>(p.tiles_along);
-    ox = int64_t(blockIdx.x % across) * p.tile_w - p.skip_x;
-    oy = int64_t(blockIdx.x / across % along) * p.tile_h - p.skip_y;
-    image = int64_t(blockIdx.x / across / along) * p.planes;
+    ox = static_cast<int>(blockIdx.x % p.tiles_across) * p.tile_w - p.skip_x;
+    oy = static_cast<int>(blockIdx.x / p.tiles_across % p.tiles_along) * p.tile_h - p.skip_y;
+    image = int64_t(blockIdx.x / p.tiles_across / p.tiles_along) * p.planes;
   }
 };
+
+template <typename T, int SIZE, typename A>
+__device__ Vec<T, SIZE> rounded(const A (&sum)[SIZE]) {
+  Vec<T, SIZE> v;
+#pragma unroll
+  for (int i = 0; i < SIZE; ++i) v.v[i] = stored<T>(sum[i]);
+  return v;
+}
 
 // ------------------------------------------------------------------------------------------------------------ planes
 
@@ -116,38 +125,37 @@ struct Window {
 };
 
 // tile[row][column] = x, or zero outside, for all rows of a block's planes. Vectors of x are aligned in memory, columns
-// of the tile are not: vectors are taken apart, and lanes whose vectors begin in the same bank begin at another element.
+// of the tile are not: vectors are taken apart, and lanes whose vectors begin in the same bank begin at another
+// element.
 template <int SIZE, typename T, typename A>
-__device__ void load_tile(const Problem& p, const Place& at, int64_t iy0, int64_t ix0, int height, int width, int pitch,
+__device__ void load_tile(const Problem& p, const Place& at, int iy0, int ix0, int height, int width, int pitch,
                           A* tile) {
-  constexpr int kLanes = SIZE == 1 ? kWarp : kWarp / 2;
   const T* __restrict__ x = static_cast<const T*>(p.x);
-  const int lane = threadIdx.x % kLanes, turn = threadIdx.x % kWarp * SIZE / kWarp;
-  const int lead = static_cast<int>(ix0 & (SIZE - 1));
-  for (int row = threadIdx.x / kLanes; row < p.planes * height; row += blockDim.x / kLanes) {
-    const int64_t image = at.image + row / height, iy = iy0 + row % height;
-    const bool inside = image < p.images && iy >= 0 && iy < p.along.in;
-    const T* x_row = x + (image * p.along.in + iy) * p.across.in;
-    for (int column = lane * SIZE - lead; column < width; column += kLanes * SIZE) {
-      const int64_t ix = ix0 + column;
-      Vec<T, SIZE> v = {};
-      if (inside && ix >= 0 && ix < p.across.in) v = *reinterpret_cast<const Vec<T, SIZE>*>(x_row + ix);
-      A a[SIZE];
+  const int lead = ix0 & (SIZE - 1), turn = threadIdx.x % kWarp * SIZE / kWarp;
+  const int lanes_log2 = 32 - __clz((lead + width - 1) / SIZE);
+#pragma unroll 4
+  for (int i = threadIdx.x; i < (p.planes * height) << lanes_log2; i += blockDim.x) {
+    const int row = i >> lanes_log2, column = (i & ((1 << lanes_log2) - 1)) * SIZE - lead;
+    if (column >= width) continue;
+    const int plane = row / height, iy = iy0 + row - plane * height, ix = ix0 + column;
+    Vec<T, SIZE> v = {};
+    if (at.image + plane < p.images && iy >= 0 && iy < p.along.in && ix >= 0 && ix < p.across.in)
+      v = *reinterpret_cast<const Vec<T, SIZE>*>(x + ((at.image + plane) * p.along.in + iy) * p.across.in + ix);
+    A a[SIZE];
 #pragma unroll
-      for (int j = 0; j < SIZE; ++j) a[j] = computed(v.v[j]);
+    for (int j = 0; j < SIZE; ++j) a[j] = computed(v.v[j]);
 #pragma unroll
-      for (int bit = 1; bit < SIZE; bit *= 2) {
-        A turned[SIZE];
+    for (int bit = 1; bit < SIZE; bit *= 2) {
+      A turned[SIZE];
 #pragma unroll
-        for (int j = 0; j < SIZE; ++j) turned[j] = turn & bit ? a[(j + bit) % SIZE] : a[j];
+      for (int j = 0; j < SIZE; ++j) turned[j] = turn & bit ? a[(j + bit) % SIZE] : a[j];
 #pragma unroll
-        for (int j = 0; j < SIZE; ++j) a[j] = turned[j];
-      }
+      for (int j = 0; j < SIZE; ++j) a[j] = turned[j];
+    }
 #pragma unroll
-      for (int j = 0; j < SIZE; ++j) {
-        const int c = column + (j + turn) % SIZE;
-        if (c >= 0 && c < width) tile[row * pitch + c] = a[j];
-      }
+    for (int j = 0; j < SIZE; ++j) {
+      const int c = column + (j + turn) % SIZE;
+      if (c >= 0 && c < width) tile[row * pitch + c] = a[j];
     }
   }
 }
@@ -163,11 +171,11 @@ __global__ void __launch_bounds__(128) upfirdn2d_planes_kernel(const Problem p) 
   A *tile = tile_memory[0].v, *rows = rows_memory[0].v;
   const int thread = threadIdx.x;
   const Place at(p);
-  const int64_t iy0 = floor_div(at.oy * DOWN - p.along.pad, UP), ix0 = floor_div(at.ox * DOWN - p.across.pad, UP);
+  const int iy0 = floor_div(at.oy * DOWN - p.along.pad, UP), ix0 = floor_div(at.ox * DOWN - p.across.pad, UP);
   const int height = S::height(p.tile_h), pitch = S::pitch(p.tile_w);
 
   for (int i = thread; i < (SEPARABLE ? 2 * TAPS : TAPS * TAPS); i += blockDim.x)
-    taps[i] = !SEPARABLE   ? tap_of_both<A>(p, i / TAPS, i % TAPS)
+    taps[i] = !SEPARABLE ? tap_of_both<A>(p, i / TAPS, i % TAPS)
               : i < TAPS ? tap_across<A>(p, i)
                          : tap_along<A>(p, i - TAPS);
   if (p.vectors_in)
@@ -220,31 +228,30 @@ __global__ void __launch_bounds__(128) upfirdn2d_planes_kernel(const Problem p) 
               if (const int b = c * UP - j * DOWN; b >= 0 && b < TAPS) sum[o][j] += taps[a * TAPS + b] * w[c];
     }
   }
+  const int ox = at.ox + tx * OX, oy0 = at.oy + ty * OY;
+  T* y = static_cast<T*>(p.y) + ((at.image + plane) * p.along.out + oy0) * p.across.out + ox;
+  if (p.vectors_out) {
 #pragma unroll
-  for (int o = 0; o < OY; ++o) {
-    const int64_t oy = at.oy + ty * OY + o, ox = at.ox + tx * OX;
-    if (oy < 0 || oy >= p.along.out) continue;
-    T* y = static_cast<T*>(p.y) + ((at.image + plane) * p.along.out + oy) * p.across.out + ox;
-    Vec<T, OX> v;
+    for (int o = 0; o < OY; ++o)
+      if (oy0 + o >= 0 && oy0 + o < p.along.out && ox < p.across.out)
+        *reinterpret_cast<Vec<T, OX>*>(y + int64_t(o) * p.across.out) = rounded<T>(sum[o]);
+  } else {
 #pragma unroll
-    for (int j = 0; j < OX; ++j) v.v[j] = stored<T>(sum[o][j]);
-    if (p.vectors_out) {
-      if (ox < p.across.out) *reinterpret_cast<Vec<T, OX>*>(y) = v;
-    } else {
+    for (int o = 0; o < OY; ++o)
 #pragma unroll
       for (int j = 0; j < OX; ++j)
-        if (ox + j >= 0 && ox + j < p.across.out) y[j] = v.v[j];
-    }
+        if (oy0 + o >= 0 && oy0 + o < p.along.out && ox + j >= 0 && ox + j < p.across.out)
+          y[int64_t(o) * p.across.out + j] = stored<T>(sum[o][j]);
   }
 }
 
 // ------------------------------------------------------------------------------------------------------------ pixels
 
 constexpr int kPixelTaps = 4, kPixelX = 2, kPixelY = 2;  // outputs a thread
-constexpr int kPixelThreads = 256;
+constexpr int kPixelThreads = 128;
 
 template <typename T, int UP, int DOWN>
-__global__ void __launch_bounds__(kPixelThreads) upfirdn2d_pixels_kernel(const Problem p) {
+__global__ void __launch_bounds__(kPixelThreads, 3) upfirdn2d_pixels_kernel(const Problem p) {
   using A = Computed<T>;
   constexpr int SIZE = kVectorBytes / sizeof(T), TAPS = kPixelTaps, OX = kPixelX, OY = kPixelY;
   constexpr int kInX = extent(OX, UP, DOWN, TAPS), kInY = extent(OY, UP, DOWN, TAPS);
@@ -255,11 +262,12 @@ __global__ void __launch_bounds__(kPixelThreads) upfirdn2d_pixels_kernel(const P
   __syncthreads();
 
   const Place at(p);
-  const unsigned deep = static_cast<unsigned>(at.image), chunks = static_cast<unsigned>(p.tiles_deep);
-  const int64_t image = deep / chunks, k = int64_t(deep % chunks) * blockDim.x + threadIdx.x;
-  const int64_t oy0 = at.oy + threadIdx.z * OY, ox0 = at.ox + threadIdx.y * OX;
+  const unsigned deep = static_cast<unsigned>(at.image);
+  const int64_t image = deep / p.tiles_deep;
+  const int k = static_cast<int>(deep % p.tiles_deep * blockDim.x + threadIdx.x);
+  const int oy0 = at.oy + static_cast<int>(threadIdx.z) * OY, ox0 = at.ox + static_cast<int>(threadIdx.y) * OX;
   if (k >= p.pixel || oy0 >= p.along.out || ox0 >= p.across.out) return;
-  const int64_t iy0 = floor_div(oy0 * DOWN - p.along.pad, UP), ix0 = floor_div(ox0 * DOWN - p.across.pad, UP);
+  const int iy0 = floor_div(oy0 * DOWN - p.along.pad, UP), ix0 = floor_div(ox0 * DOWN - p.across.pad, UP);
   const V* __restrict__ x = static_cast<const V*>(p.x) + image * p.along.in * p.across.in * p.pixel + k;
   A taps[TAPS * TAPS];
 #pragma unroll
@@ -269,11 +277,12 @@ __global__ void __launch_bounds__(kPixelThreads) upfirdn2d_pixels_kernel(const P
 #pragma unroll
   for (int r = 0; r < kInY; ++r) {
     V w[kInX] = {};
-    const int64_t iy = iy0 + r;
+    const int iy = iy0 + r;
     if (iy >= 0 && iy < p.along.in) {
+      const V* __restrict__ row = x + (int64_t(iy) * p.across.in + ix0) * p.pixel;
 #pragma unroll
       for (int c = 0; c < kInX; ++c)
-        if (const int64_t ix = ix0 + c; ix >= 0 && ix < p.across.in) w[c] = x[(iy * p.across.in + ix) * p.pixel];
+        if (ix0 + c >= 0 && ix0 + c < p.across.in) w[c] = row[c * p.pixel];
     }
 #pragma unroll
     for (int c = 0; c < kInX; ++c)
@@ -294,12 +303,9 @@ __global__ void __launch_bounds__(kPixelThreads) upfirdn2d_pixels_kernel(const P
   for (int o = 0; o < OY; ++o)
 #pragma unroll
     for (int j = 0; j < OX; ++j) {
-      const int64_t oy = oy0 + o, ox = ox0 + j;
+      const int oy = oy0 + o, ox = ox0 + j;
       if (oy < 0 || oy >= p.along.out || ox < 0 || ox >= p.across.out) continue;
-      V v;
-#pragma unroll
-      for (int i = 0; i < SIZE; ++i) v.v[i] = stored<T>(sum[o][j][i]);
-      y[(oy * p.across.out + ox) * p.pixel] = v;
+      y[(int64_t(oy) * p.across.out + ox) * p.pixel] = rounded<T>(sum[o][j]);
     }
 }
 
@@ -310,17 +316,15 @@ constexpr int kStagedTaps = 512;
 
 // The inputs that meet an output: from q on, `count` of them, the first with tap `first`, each next one `up` further.
 struct Reach {
-  int64_t q;
-  int first, count;
-  __device__ Reach(const Axis& axis, int64_t i) {
-    const int64_t position = i * axis.down - axis.pad;
-    q = ceil_div(position, axis.up);
-    const int64_t phase = q * axis.up - position;
-    int64_t begin = q < 0 ? -q : 0, end = ceil_div(axis.taps - phase, axis.up);
-    if (end > axis.in - q) end = axis.in - q;
-    count = end > begin ? static_cast<int>(end - begin) : 0;
-    first = static_cast<int>(phase + begin * axis.up);
-    q += begin;
+  int q, first, count;
+  __device__ Reach(const Axis& axis, int i) {
+    const int position = i * axis.down - axis.pad, next = ceil_div(position, axis.up);
+    const int phase = next * axis.up - position;
+    const int begin = next < 0 ? -next : 0, of_filter = ceil_div(axis.taps - phase, axis.up);
+    const int end = of_filter < axis.in - next ? of_filter : axis.in - next;
+    q = next + begin;
+    first = phase + begin * axis.up;
+    count = end > begin ? end - begin : 0;
   }
 };
 
@@ -330,22 +334,9 @@ __device__ void add(A (&sum)[SIZE], A tap, const Vec<T, SIZE>& v) {
   for (int i = 0; i < SIZE; ++i) sum[i] += tap * computed(v.v[i]);
 }
 
-template <typename T, int SIZE, typename A>
-__device__ Vec<T, SIZE> rounded(const A (&sum)[SIZE]) {
-  Vec<T, SIZE> v;
-#pragma unroll
-  for (int i = 0; i < SIZE; ++i) v.v[i] = stored<T>(sum[i]);
-  return v;
-}
-
-// Inputs along an axis from the first that an output may meet.
-__host__ __device__ inline int64_t first_input(const Axis& axis, int64_t i) {
-  return ceil_div(i * axis.down - axis.pad, axis.up);
-}
-
 // A column is a vector of a pixel. rows[r][column] is input row q0 + r filtered across.
 template <typename T, int SIZE>
-__global__ void __launch_bounds__(kGenericThreads) upfirdn2d_separable_kernel(const Problem p) {
+__global__ void __launch_bounds__(kGenericThreads, 4) upfirdn2d_separable_kernel(const Problem p) {
   using A = Computed<T>;
   using V = Vec<T, SIZE>;
   using W = Vec<A, SIZE>;
@@ -354,22 +345,22 @@ __global__ void __launch_bounds__(kGenericThreads) upfirdn2d_separable_kernel(co
   const int thread = threadIdx.y * blockDim.x + threadIdx.x, size = p.across.taps;
   for (int i = thread; i < size; i += kGenericThreads) taps[i] = tap_along<A>(p, i);
   const Place at(p);
-  const int64_t columns = p.across.out * p.pixel, column = at.ox + threadIdx.x;
-  const int64_t ox = column / p.pixel, k = column % p.pixel;
-  const Reach across(p.across, ox);
-  const int64_t q0 = first_input(p.along, at.oy);
-  const int height = extent(p.tile_h, static_cast<int>(p.along.up), static_cast<int>(p.along.down), size) + 1;
-  const V* __restrict__ x = static_cast<const V*>(p.x) + at.image * p.along.in * p.across.in * p.pixel + k;
+  const int columns = p.across.out * p.pixel, column = at.ox + static_cast<int>(threadIdx.x);
+  const Reach across(p.across, column / p.pixel);
+  const int q0 = ceil_div(at.oy * p.along.down - p.along.pad, p.along.up);
+  const int height = extent(p.tile_h, p.along.up, p.along.down, size) + 1;
+  const V* __restrict__ x = static_cast<const V*>(p.x) + at.image * p.along.in * p.across.in * p.pixel
+                            + int64_t(across.q) * p.pixel + column % p.pixel;
   const A gain = A(p.gain);
   __syncthreads();
 
   for (int r = threadIdx.y; r < height; r += blockDim.y) {
-    const int64_t iy = q0 + r;
+    const int iy = q0 + r;
     A sum[SIZE] = {};
     if (column < columns && iy >= 0 && iy < p.along.in) {
-      const V* from = x + (iy * p.across.in + across.q) * p.pixel;
-      for (int i = 0; i < across.count; ++i)
-        add(sum, taps[across.first + i * p.across.up] * gain, from[i * p.pixel]);
+      const V* from = x + int64_t(iy) * p.across.in * p.pixel;
+      for (int i = 0; i < across.count; ++i, from += p.pixel)
+        add(sum, taps[across.first + i * p.across.up] * gain, *from);
     }
     rows[r * p.tile_w + threadIdx.x] = rounded<A>(sum);
   }
@@ -377,18 +368,18 @@ __global__ void __launch_bounds__(kGenericThreads) upfirdn2d_separable_kernel(co
 
   V* y = static_cast<V*>(p.y) + at.image * p.along.out * columns + column;
   for (int o = threadIdx.y; o < p.tile_h; o += blockDim.y) {
-    const int64_t oy = at.oy + o;
+    const int oy = at.oy + o;
     if (column >= columns || oy >= p.along.out) continue;
     const Reach along(p.along, oy);
     A sum[SIZE] = {};
     const W* from = rows + (along.q - q0) * p.tile_w + threadIdx.x;
     for (int i = 0; i < along.count; ++i) add(sum, taps[along.first + i * p.along.up], from[i * p.tile_w]);
-    y[oy * columns] = rounded<T>(sum);
+    y[int64_t(oy) * columns] = rounded<T>(sum);
   }
 }
 
 template <typename T, int SIZE>
-__global__ void __launch_bounds__(kGenericThreads) upfirdn2d_kernel(const Problem p) {
+__global__ void __launch_bounds__(kGenericThreads, 4) upfirdn2d_kernel(const Problem p) {
   using A = Computed<T>;
   using V = Vec<T, SIZE>;
   __shared__ A staged[kStagedTaps];
@@ -400,17 +391,19 @@ __global__ void __launch_bounds__(kGenericThreads) upfirdn2d_kernel(const Proble
   __syncthreads();
 
   const Place at(p);
-  const int64_t columns = p.across.out * p.pixel, column = at.ox + threadIdx.x, oy = at.oy + threadIdx.y;
+  const int columns = p.across.out * p.pixel;
+  const int column = at.ox + static_cast<int>(threadIdx.x), oy = at.oy + static_cast<int>(threadIdx.y);
   if (column >= columns || oy >= p.along.out) return;
   const Reach across(p.across, column / p.pixel), along(p.along, oy);
   const V* __restrict__ x = static_cast<const V*>(p.x) + at.image * p.along.in * p.across.in * p.pixel
-                            + (along.q * p.across.in + across.q) * p.pixel + column % p.pixel;
+                            + (int64_t(along.q) * p.across.in + across.q) * p.pixel + column % p.pixel;
   A sum[SIZE] = {};
-  for (int i = 0; i < along.count; ++i, x += p.across.in * p.pixel) {
-    const int a = along.first + i * static_cast<int>(p.along.up);
-    for (int j = 0; j < across.count; ++j) {
-      const int b = across.first + j * static_cast<int>(p.across.up);
-      add(sum, size <= kStagedTaps ? staged[a * p.across.taps + b] : tap_of_both<A>(p, a, b), x[j * p.pixel]);
+  for (int i = 0; i < along.count; ++i, x += int64_t(p.across.in) * p.pixel) {
+    const int a = along.first + i * p.along.up;
+    const V* from = x;
+    for (int j = 0; j < across.count; ++j, from += p.pixel) {
+      const int b = across.first + j * p.across.up;
+      add(sum, size <= kStagedTaps ? staged[a * p.across.taps + b] : tap_of_both<A>(p, a, b), *from);
     }
   }
   static_cast<V*>(p.y)[(at.image * p.along.out + oy) * columns + column] = rounded<T>(sum);
@@ -428,6 +421,14 @@ struct Call {
   bool aligned;    // x and y begin on 16 bytes
 };
 
+Axis axis_of(int64_t in, int64_t out, int64_t up, int64_t down, int64_t pad, int64_t taps, int64_t pixel) {
+  const int64_t last = std::max({in * up, out * down}) + std::abs(pad) + taps;
+  if (std::max({last, in * pixel, out * pixel}) > INT32_MAX / 2)
+    throw std::invalid_argument("upfirdn2d: x: got an axis of more than a thousand million samples");
+  const auto narrow = [](int64_t v) { return static_cast<int>(v); };
+  return {narrow(in), narrow(out), narrow(up), narrow(down), narrow(pad), narrow(taps)};
+}
+
 Call call_of(const TensorView& x, const TensorView& f, const Ints& up, const Ints& down, const Ints& padding,
              bool flip_filter, double gain, const TensorView& y) {
   Call call{};
@@ -441,10 +442,10 @@ Call call_of(const TensorView& x, const TensorView& f, const Ints& up, const Int
   p.x = x.data;
   p.f = f.data;
   p.y = y.data;
-  p.across = {x.sizes[3], y.sizes[3], up[0], down[0], padding[0], static_cast<int>(f.sizes[f.ndim - 1])};
-  p.along = {x.sizes[2], y.sizes[2], up[1], down[1], padding[2], static_cast<int>(f.sizes[0])};
+  p.across = axis_of(x.sizes[3], y.sizes[3], up[0], down[0], padding[0], f.sizes[f.ndim - 1], channels);
+  p.along = axis_of(x.sizes[2], y.sizes[2], up[1], down[1], padding[2], f.sizes[0], 1);
   p.images = channels_last ? x.sizes[0] : x.sizes[0] * channels;
-  p.pixel = channels_last ? channels : 1;
+  p.pixel = channels_last ? static_cast<int>(channels) : 1;
   p.gain = gain;
   p.f_dtype = f.dtype;
   p.separable = f.ndim == 1;
@@ -453,12 +454,10 @@ Call call_of(const TensorView& x, const TensorView& f, const Ints& up, const Int
   return call;
 }
 
-bool whole_pixels(const Call& call) {
-  return !call.in_planes && call.aligned && call.problem.pixel % call.size == 0;
-}
+bool whole_pixels(const Call& call) { return !call.in_planes && call.aligned && call.problem.pixel % call.size == 0; }
 
-int64_t power_of_two_from(int64_t n) {
-  int64_t p = 1;
+int power_of_two_from(int n) {
+  int p = 1;
   while (p < n) p *= 2;
   return p;
 }
@@ -467,9 +466,9 @@ int64_t power_of_two_from(int64_t n) {
 bool tile_separable(const Call& call, Problem& p) {
   const int64_t size = whole_pixels(call) ? call.size : 1, bytes = size * (call.dtype == DType::f64 ? 8 : 4);
   p.tile_w = kWarp;
-  p.tile_h = static_cast<int>(std::min<int64_t>(power_of_two_from(p.along.out), 32));
+  p.tile_h = std::min(power_of_two_from(p.along.out), 32);
   const auto fits = [&] {
-    const int64_t height = ((p.tile_h - 1) * p.along.down + p.along.taps - 1) / p.along.up + 2;
+    const int64_t height = extent(p.tile_h, p.along.up, p.along.down, p.along.taps) + 1;
     return height * p.tile_w * bytes <= kSharedBytes;
   };
   while (!fits() && p.tile_h > 8) p.tile_h /= 2;
@@ -502,20 +501,20 @@ Choice choose(const Call& call) {
 
 constexpr const char* kName = "upfirdn2d";
 
-void count_tiles(Problem& p, int64_t columns) {
-  p.tiles_across = ceil_div(columns + p.skip_x, p.tile_w);
-  p.tiles_along = ceil_div(p.along.out + p.skip_y, p.tile_h);
+void count_tiles(Problem& p, int columns) {
+  p.tiles_across = static_cast<unsigned>(ceil_div(columns + p.skip_x, p.tile_w));
+  p.tiles_along = static_cast<unsigned>(ceil_div(p.along.out + p.skip_y, p.tile_h));
 }
 
 template <typename Kernel>
 void launch_tiles(Kernel kernel, const Problem& p, int64_t deep, dim3 block, void* stream) {
-  const int64_t blocks = p.tiles_across * p.tiles_along * deep;
+  const int64_t blocks = int64_t(p.tiles_across) * p.tiles_along * deep;
   if (blocks > INT32_MAX) throw std::invalid_argument("upfirdn2d: more tiles than a grid has blocks");
   launch(kName, kernel, dim3(static_cast<unsigned>(blocks)), block, stream, p);
 }
 
 // So many outputs before y lies one that begins on an input.
-int skip_of(const Axis& axis) { return static_cast<int>(axis.pad - floor_div(axis.pad, axis.up) * axis.up); }
+int skip_of(const Axis& axis) { return axis.pad - floor_div(axis.pad, axis.up) * axis.up; }
 
 template <typename T, int UP, int DOWN, int TAPS, bool SEPARABLE>
 void run_planes(Call call, void* stream) {
@@ -525,12 +524,11 @@ void run_planes(Call call, void* stream) {
   p.skip_y = skip_of(p.along);
   p.vectors_in = call.aligned && p.across.in % call.size == 0;
   p.vectors_out = call.aligned && p.across.out % call.size == 0 && p.skip_x == 0;
-  const int64_t across = power_of_two_from(ceil_div(p.across.out + p.skip_x, S::kOutX));
-  const int64_t along = power_of_two_from(ceil_div(p.along.out + p.skip_y, S::kOutY));
-  p.tile_w = static_cast<int>(std::min<int64_t>(across * S::kOutX, S::kTileW));
-  p.tile_h = static_cast<int>(std::min<int64_t>(along * S::kOutY, S::kThreads * S::kOutX * S::kOutY / p.tile_w));
+  constexpr int kOutputs = S::kTileW * S::kTileH;
+  p.tile_w = std::min(power_of_two_from(ceil_div(p.across.out + p.skip_x, S::kOutX)) * S::kOutX, S::kTileW);
+  p.tile_h = std::min(power_of_two_from(ceil_div(p.along.out + p.skip_y, S::kOutY)) * S::kOutY, kOutputs / p.tile_w);
   const auto planes = [&] {
-    const int of_threads = S::kThreads * S::kOutX * S::kOutY / (p.tile_w * p.tile_h);
+    const int of_threads = kOutputs / (p.tile_w * p.tile_h);
     const int of_tile = S::kTile / (S::height(p.tile_h) * S::pitch(p.tile_w));
     const int of_rows = S::kRows / (S::height(p.tile_h) * p.tile_w);
     return std::min({of_threads, of_tile, of_rows});
@@ -538,8 +536,8 @@ void run_planes(Call call, void* stream) {
   while (planes() < 1) p.tile_h /= 2;  // a narrow tile can be too high
   p.planes = planes();
   count_tiles(p, p.across.out);
-  launch_tiles(upfirdn2d_planes_kernel<T, UP, DOWN, TAPS, SEPARABLE>, p, ceil_div(p.images, p.planes), S::kThreads,
-               stream);
+  const int64_t deep = (p.images + p.planes - 1) / p.planes;
+  launch_tiles(upfirdn2d_planes_kernel<T, UP, DOWN, TAPS, SEPARABLE>, p, deep, S::kThreads, stream);
 }
 
 template <typename T, int UP, int DOWN>
@@ -548,13 +546,14 @@ void run_pixels(Call call, void* stream) {
   p.pixel /= call.size;
   p.skip_x = skip_of(p.across);
   p.skip_y = skip_of(p.along);
-  const unsigned deep = static_cast<unsigned>(std::min<int64_t>(power_of_two_from(p.pixel), 8));  // 128 bytes
-  const int64_t across = power_of_two_from(ceil_div(p.across.out + p.skip_x, kPixelX));
-  const unsigned wide = static_cast<unsigned>(std::min<int64_t>(across, deep < 8 ? 8 : 4));
-  const dim3 block(deep, wide, std::min(kPixelThreads / (deep * wide), 64u));
-  p.tile_w = static_cast<int>(block.y) * kPixelX;
-  p.tile_h = static_cast<int>(block.z) * kPixelY;
-  p.tiles_deep = ceil_div(p.pixel, deep);
+  const int deep =
+      std::min(power_of_two_from(p.pixel), 4);  // 64 bytes: whole sectors, and most threads for a square tile
+  const int wide = std::min(power_of_two_from(ceil_div(p.across.out + p.skip_x, kPixelX)), 8);
+  const int high = std::min(kPixelThreads / (deep * wide), 64);  // as many as a block may have
+  const dim3 block(deep, wide, high);
+  p.tile_w = wide * kPixelX;
+  p.tile_h = high * kPixelY;
+  p.tiles_deep = static_cast<unsigned>(ceil_div(p.pixel, deep));
   count_tiles(p, p.across.out);
   launch_tiles(upfirdn2d_pixels_kernel<T, UP, DOWN>, p, p.images * p.tiles_deep, block, stream);
 }
@@ -562,11 +561,11 @@ void run_pixels(Call call, void* stream) {
 template <typename T, int SIZE>
 void run_generic(Call call, bool separable, void* stream) {
   Problem& p = call.problem;
-  const int64_t columns = p.across.out * p.pixel / SIZE;
+  const int columns = p.across.out * p.pixel / SIZE;
   if (separable) {
     tile_separable(call, p);
   } else {
-    p.tile_w = static_cast<int>(std::min<int64_t>(power_of_two_from(columns), kWarp));
+    p.tile_w = std::min(power_of_two_from(columns), kWarp);
     p.tile_h = kGenericThreads / p.tile_w;
   }
   p.pixel /= SIZE;

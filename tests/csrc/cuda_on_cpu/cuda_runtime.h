@@ -211,6 +211,8 @@ T __shfl_sync(unsigned mask, T value, int lane) {
   return cuda_on_cpu::exchange(mask, value, static_cast<unsigned>(lane) % cuda_on_cpu::kWarp);
 }
 
+inline int __clz(int v) { return v ? __builtin_clz(v) : 32; }
+
 // The part of the runtime that csrc/cuda/launch.h calls.
 enum cudaError_t { cudaSuccess, cudaErrorInvalidConfiguration = 9 };
 using cudaStream_t = struct CUstream_st*;

@@ -20,16 +20,6 @@ _WINDOW = 64  # inputs that a program of the window kernel reads, at most: its l
 
 
 @triton.jit
-def _tap(f_ptr, a, b, gain, FH: tl.constexpr, FW: tl.constexpr, SEPARABLE: tl.constexpr, FLIP: tl.constexpr):
-    """The tap that lies at row a and column b, times gain."""
-    if not FLIP:
-        a, b = FH - 1 - a, FW - 1 - b
-    if SEPARABLE:
-        return tl.load(f_ptr + a).to(gain.dtype) * (tl.load(f_ptr + b).to(gain.dtype) * gain)
-    return tl.load(f_ptr + a * FW + b).to(gain.dtype) * gain
-
-
-@triton.jit
 def _tile(size_h, size_w, pixel, VEC: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr):
     """Where the program's tile lies: images, rows and columns of [images, size_h, size_w, pixel], and the channel."""
     across = tl.cdiv(size_w * pixel, BLOCK_W)
@@ -37,17 +27,6 @@ def _tile(size_h, size_w, pixel, VEC: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK
     column = (tl.program_id(0) % across) * BLOCK_W + tl.arange(0, BLOCK_W)
     channel = tl.max_contiguous(tl.multiple_of(column % pixel, [VEC]), [VEC])
     return row // size_h, (row % size_h).to(tl.int32), tl.max_constancy(column // pixel, [VEC]), channel
-
-
-@triton.jit
-def _accumulate(
-    total, v, f_ptr, gain, A: tl.constexpr, B: tl.constexpr,
-    FH: tl.constexpr, FW: tl.constexpr, SEPARABLE: tl.constexpr, FLIP: tl.constexpr,
-):  # fmt: skip
-    """total + tap * v where the filter has a tap at row A and column B."""
-    if A >= 0 and A < FH and B >= 0 and B < FW:
-        total += _tap(f_ptr, A, B, gain, FH, FW, SEPARABLE, FLIP) * v
-    return total
 
 
 # Output OUT m + o of an axis, o < OUT, sees the window of inputs from m OUT DOWN / UP + first on; input r of it lies
@@ -58,48 +37,53 @@ def upfirdn2d_window_kernel(
     UP_X: tl.constexpr, UP_Y: tl.constexpr, DOWN_X: tl.constexpr, DOWN_Y: tl.constexpr,
     PHASE_X: tl.constexpr, PHASE_Y: tl.constexpr, OUT_X: tl.constexpr, OUT_Y: tl.constexpr,
     IN_X: tl.constexpr, IN_Y: tl.constexpr, FW: tl.constexpr, FH: tl.constexpr,
-    SEPARABLE: tl.constexpr, FLIP: tl.constexpr, PLANES: tl.constexpr, VEC: tl.constexpr,
+    FLIP: tl.constexpr, PLANES: tl.constexpr, VEC: tl.constexpr,
     BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     COMPUTED: tl.constexpr = tl.float64 if y_ptr.dtype.element_ty == tl.float64 else tl.float32
-    gain = tl.full((), gain, COMPUTED)
+    LAST: tl.constexpr = 0 if FLIP else FH * FW - 1
+    STEP: tl.constexpr = 1 if FLIP else -1
     image, m_y, m_x, channel = _tile(tl.cdiv(out_h, OUT_Y), tl.cdiv(out_w, OUT_X), pixel, VEC, BLOCK_H, BLOCK_W)
-    x_ptr += image[:, None] * in_h * in_w * pixel + channel[None, :]
+    iy0 = m_y * (OUT_Y * DOWN_Y // UP_Y) + first_y
+    ix0 = m_x * (OUT_X * DOWN_X // UP_X) + first_x
+    x_row = (image * in_h + iy0)[:, None] * in_w
+    x_ptr += (x_row + ix0[None, :]) * pixel + channel[None, :]  # [BLOCK_H, BLOCK_W], as all that follows
     y00 = tl.zeros((BLOCK_H, BLOCK_W), COMPUTED)
     y01, y10, y11 = y00, y00, y00
     for r in tl.static_range(IN_Y):
-        iy = m_y * (OUT_Y * DOWN_Y // UP_Y) + first_y + r
-        in_rows = (image < images) & (iy >= 0) & (iy < in_h)
-        row_ptr = x_ptr + iy[:, None].to(tl.int64) * in_w * pixel
+        in_rows = (image < images) & (iy0 >= -r) & (iy0 < in_h - r)
+        A: tl.constexpr = r * UP_Y - PHASE_Y
+        A1: tl.constexpr = A - DOWN_Y if OUT_Y == 2 else -1
         for c in tl.static_range(IN_X):
-            ix = m_x * (OUT_X * DOWN_X // UP_X) + first_x + c
-            inside = in_rows[:, None] & ((ix >= 0) & (ix < in_w))[None, :]
-            v = tl.load(row_ptr + ix[None, :] * pixel, mask=inside, other=0.0).to(COMPUTED)
-            A: tl.constexpr = r * UP_Y - PHASE_Y
+            inside = in_rows[:, None] & ((ix0 >= -c) & (ix0 < in_w - c))[None, :]
+            v = tl.load(x_ptr + c * pixel, mask=inside, other=0.0).to(COMPUTED)
             B: tl.constexpr = c * UP_X - PHASE_X
-            y00 = _accumulate(y00, v, f_ptr, gain, A, B, FH, FW, SEPARABLE, FLIP)
-            if OUT_X == 2:
-                y01 = _accumulate(y01, v, f_ptr, gain, A, B - DOWN_X, FH, FW, SEPARABLE, FLIP)
-            if OUT_Y == 2:
-                y10 = _accumulate(y10, v, f_ptr, gain, A - DOWN_Y, B, FH, FW, SEPARABLE, FLIP)
-            if OUT_X == 2 and OUT_Y == 2:
-                y11 = _accumulate(y11, v, f_ptr, gain, A - DOWN_Y, B - DOWN_X, FH, FW, SEPARABLE, FLIP)
+            B1: tl.constexpr = B - DOWN_X if OUT_X == 2 else -1
+            if A >= 0 and A < FH and B >= 0 and B < FW:
+                y00 += tl.load(f_ptr + LAST + STEP * (A * FW + B)).to(COMPUTED) * v
+            if A >= 0 and A < FH and B1 >= 0 and B1 < FW:
+                y01 += tl.load(f_ptr + LAST + STEP * (A * FW + B1)).to(COMPUTED) * v
+            if A1 >= 0 and A1 < FH and B >= 0 and B < FW:
+                y10 += tl.load(f_ptr + LAST + STEP * (A1 * FW + B)).to(COMPUTED) * v
+            if A1 >= 0 and A1 < FH and B1 >= 0 and B1 < FW:
+                y11 += tl.load(f_ptr + LAST + STEP * (A1 * FW + B1)).to(COMPUTED) * v
+        x_ptr += in_w * pixel
+    gain = tl.full((), gain, COMPUTED)
     for o in tl.static_range(OUT_Y):
         oy = m_y * OUT_Y + o
-        out_rows = (image < images) & (oy < out_h)
-        row_ptr = y_ptr + (image * out_h + oy)[:, None] * out_w * pixel + channel[None, :]
-        even = y00 if o == 0 else y10
-        odd = y01 if o == 0 else y11
+        out_rows = ((image < images) & (oy < out_h))[:, None]
+        y_row = (image * out_h + oy)[:, None] * out_w
+        even = (y00 if o == 0 else y10) * gain
+        odd = (y01 if o == 0 else y11) * gain
         if PLANES and OUT_X == 2:
-            y = tl.interleave(even, odd)
             ox = tl.program_id(0) % tl.cdiv(tl.cdiv(out_w, 2), BLOCK_W) * (2 * BLOCK_W) + tl.arange(0, 2 * BLOCK_W)
-            tl.store(y_ptr + (image * out_h + oy)[:, None] * out_w + ox[None, :], y, out_rows[:, None] & (ox < out_w))
+            tl.store(y_ptr + y_row + ox[None, :], tl.interleave(even, odd), mask=out_rows & (ox < out_w)[None, :])
         else:
             ox = m_x * OUT_X
-            tl.store(row_ptr + ox[None, :] * pixel, even, mask=out_rows[:, None] & (ox < out_w)[None, :])
+            at = (y_row + ox[None, :]) * pixel + channel[None, :]
+            tl.store(y_ptr + at, even, mask=out_rows & (ox < out_w)[None, :])
             if OUT_X == 2:
-                inside = out_rows[:, None] & (ox + 1 < out_w)[None, :]
-                tl.store(row_ptr + (ox + 1)[None, :] * pixel, odd, mask=inside)
+                tl.store(y_ptr + at + pixel, odd, mask=out_rows & (ox + 1 < out_w)[None, :])
 
 
 @triton.jit
@@ -115,28 +99,29 @@ def _first_input(i, pad, lift, UP: tl.constexpr, DOWN: tl.constexpr):
 def upfirdn2d_kernel(
     x_ptr, f_ptr, y_ptr, images, in_h, in_w, out_h, out_w, pixel, pad_x, pad_y, lift_x, lift_y, gain: tl.float64,
     UP_X: tl.constexpr, UP_Y: tl.constexpr, DOWN_X: tl.constexpr, DOWN_Y: tl.constexpr,
-    FW: tl.constexpr, FH: tl.constexpr, SEPARABLE: tl.constexpr, FLIP: tl.constexpr, VEC: tl.constexpr,
+    FW: tl.constexpr, FH: tl.constexpr, FLIP: tl.constexpr, VEC: tl.constexpr,
     BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     COMPUTED: tl.constexpr = tl.float64 if y_ptr.dtype.element_ty == tl.float64 else tl.float32
-    gain = tl.full((), gain, COMPUTED)
+    LAST: tl.constexpr = 0 if FLIP else FH * FW - 1
+    STEP: tl.constexpr = 1 if FLIP else -1
     image, oy, ox, channel = _tile(out_h, out_w, pixel, VEC, BLOCK_H, BLOCK_W)
-    x_ptr += image[:, None] * in_h * in_w * pixel + channel[None, :]
-    qy, phase_y = _first_input(oy, pad_y, lift_y, UP_Y, DOWN_Y)
-    qx, phase_x = _first_input(ox, pad_x, lift_x, UP_X, DOWN_X)
+    iy, a = _first_input(oy, pad_y, lift_y, UP_Y, DOWN_Y)
+    ix0, b0 = _first_input(ox, pad_x, lift_x, UP_X, DOWN_X)
+    x_ptr += ((image * in_h + iy)[:, None] * in_w + ix0[None, :]) * pixel + channel[None, :]  # [BLOCK_H, BLOCK_W]
     y = tl.zeros((BLOCK_H, BLOCK_W), COMPUTED)
-    for r in range((FH + UP_Y - 1) // UP_Y):
-        a, iy = phase_y + r * UP_Y, qy + r
+    for _ in range((FH + UP_Y - 1) // UP_Y):
         in_rows = (image < images) & (a < FH) & (iy >= 0) & (iy < in_h)
-        row_ptr = x_ptr + iy[:, None].to(tl.int64) * in_w * pixel
         for c in range((FW + UP_X - 1) // UP_X):
-            b, ix = phase_x + c * UP_X, qx + c
+            b, ix = b0 + c * UP_X, ix0 + c
             inside = in_rows[:, None] & ((b < FW) & (ix >= 0) & (ix < in_w))[None, :]
-            v = tl.load(row_ptr + ix[None, :] * pixel, mask=inside, other=0.0).to(COMPUTED)
-            some_a, some_b = tl.minimum(a, FH - 1)[:, None], tl.minimum(b, FW - 1)[None, :]  # v is 0 beyond
-            y += _tap(f_ptr, some_a, some_b, gain, FH, FW, SEPARABLE, FLIP) * v
+            v = tl.load(x_ptr + c * pixel, mask=inside, other=0.0).to(COMPUTED)
+            tap = tl.minimum(a, FH - 1)[:, None] * FW + tl.minimum(b, FW - 1)[None, :]  # v is 0 beyond
+            y += tl.load(f_ptr + LAST + STEP * tap).to(COMPUTED) * v
+        a, iy, x_ptr = a + UP_Y, iy + 1, x_ptr + in_w * pixel
     inside = ((image < images) & (oy < out_h))[:, None] & (ox < out_w)[None, :]
-    tl.store(y_ptr + ((image * out_h + oy)[:, None] * out_w + ox[None, :]) * pixel + channel[None, :], y, mask=inside)
+    at = ((image * out_h + oy)[:, None] * out_w + ox[None, :]) * pixel + channel[None, :]
+    tl.store(y_ptr + at, y * tl.full((), gain, COMPUTED), mask=inside)
 
 
 def _blocks(rows: int, columns: int, itemsize: int) -> tuple[int, int, int]:
@@ -165,7 +150,7 @@ def _run(
     vec = 16 // itemsize if pixel % (16 // itemsize) == 0 else 1
     (up_x, up_y), (down_x, down_y), (pad_x, pad_y) = up, down, (padding[0], padding[2])
     shared = {"UP_X": up_x, "UP_Y": up_y, "DOWN_X": down_x, "DOWN_Y": down_y, "FW": fw, "FH": fh}
-    shared |= {"SEPARABLE": f.ndim == 1 and fw == fh, "FLIP": flip, "VEC": vec}
+    shared |= {"FLIP": flip, "VEC": vec}
     out_x = _outputs(up_x, down_x, fw, pixel == 1)
     out_y = _outputs(up_y, down_y, fh, False)
     phase_x, phase_y = -pad_x % up_x, -pad_y % up_y
@@ -194,12 +179,14 @@ def upfirdn2d(
     n, c, h, w = x.shape
     channels_last = c > 1 and (x if h * w > 1 else y).stride(1) == 1
     pixel = c if channels_last else 1
+    computed = torch.float64 if y.dtype == torch.float64 else torch.float32
     taps = f.shape[-1]
-    if f.ndim == 2 or taps <= _OUTER_TAPS:
+    if f.ndim == 1 and taps <= _OUTER_TAPS:
+        f = torch.outer(f.to(computed), f.to(computed))
+    if f.ndim == 2:
         _run(x, f, up, down, padding, flip_filter, gain, y, (f.shape[0], taps), pixel)
         return
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    computed = torch.float64 if y.dtype == torch.float64 else torch.float32
     rows = torch.empty((n, c, h, y.shape[3]), dtype=computed, device=x.device, memory_format=memory_format)
     x_padding, y_padding = [*padding[:2], 0, 0], [0, 0, *padding[2:]]
     _run(x, f, [up[0], 1], [down[0], 1], x_padding, flip_filter, gain, rows, (1, taps), pixel)

@@ -29,6 +29,17 @@ def _tile(size_h, size_w, pixel, VEC: tl.constexpr, BLOCK_H: tl.constexpr, BLOCK
     return row // size_h, (row % size_h).to(tl.int32), tl.max_constancy(column // pixel, [VEC]), channel
 
 
+@triton.constexpr_function
+def _is_tap(a, b, height, width):
+    return 0 <= a < height and 0 <= b < width
+
+
+@triton.constexpr_function
+def _at(a, b, height, width, flip):
+    """Where the filter holds the tap at row a and column b."""
+    return a * width + b if flip else height * width - 1 - a * width - b
+
+
 # Output OUT m + o of an axis, o < OUT, sees the window of inputs from m OUT DOWN / UP + first on; input r of it lies
 # under tap r UP - o DOWN - PHASE.
 @triton.jit
@@ -41,8 +52,10 @@ def upfirdn2d_window_kernel(
     BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     COMPUTED: tl.constexpr = tl.float64 if y_ptr.dtype.element_ty == tl.float64 else tl.float32
-    LAST: tl.constexpr = 0 if FLIP else FH * FW - 1
-    STEP: tl.constexpr = 1 if FLIP else -1
+    A0: tl.constexpr = -PHASE_Y  # the taps of the first and of the second output at the first input
+    A1: tl.constexpr = -PHASE_Y - DOWN_Y
+    B0: tl.constexpr = -PHASE_X
+    B1: tl.constexpr = -PHASE_X - DOWN_X
     image, m_y, m_x, channel = _tile(tl.cdiv(out_h, OUT_Y), tl.cdiv(out_w, OUT_X), pixel, VEC, BLOCK_H, BLOCK_W)
     iy0 = m_y * (OUT_Y * DOWN_Y // UP_Y) + first_y
     ix0 = m_x * (OUT_X * DOWN_X // UP_X) + first_x
@@ -52,21 +65,17 @@ def upfirdn2d_window_kernel(
     y01, y10, y11 = y00, y00, y00
     for r in tl.static_range(IN_Y):
         in_rows = (image < images) & (iy0 >= -r) & (iy0 < in_h - r)
-        A: tl.constexpr = r * UP_Y - PHASE_Y
-        A1: tl.constexpr = A - DOWN_Y if OUT_Y == 2 else -1
         for c in tl.static_range(IN_X):
             inside = in_rows[:, None] & ((ix0 >= -c) & (ix0 < in_w - c))[None, :]
             v = tl.load(x_ptr + c * pixel, mask=inside, other=0.0).to(COMPUTED)
-            B: tl.constexpr = c * UP_X - PHASE_X
-            B1: tl.constexpr = B - DOWN_X if OUT_X == 2 else -1
-            if A >= 0 and A < FH and B >= 0 and B < FW:
-                y00 += tl.load(f_ptr + LAST + STEP * (A * FW + B)).to(COMPUTED) * v
-            if A >= 0 and A < FH and B1 >= 0 and B1 < FW:
-                y01 += tl.load(f_ptr + LAST + STEP * (A * FW + B1)).to(COMPUTED) * v
-            if A1 >= 0 and A1 < FH and B >= 0 and B < FW:
-                y10 += tl.load(f_ptr + LAST + STEP * (A1 * FW + B)).to(COMPUTED) * v
-            if A1 >= 0 and A1 < FH and B1 >= 0 and B1 < FW:
-                y11 += tl.load(f_ptr + LAST + STEP * (A1 * FW + B1)).to(COMPUTED) * v
+            if _is_tap(A0 + r * UP_Y, B0 + c * UP_X, FH, FW):
+                y00 += tl.load(f_ptr + _at(A0 + r * UP_Y, B0 + c * UP_X, FH, FW, FLIP)).to(COMPUTED) * v
+            if OUT_X == 2 and _is_tap(A0 + r * UP_Y, B1 + c * UP_X, FH, FW):
+                y01 += tl.load(f_ptr + _at(A0 + r * UP_Y, B1 + c * UP_X, FH, FW, FLIP)).to(COMPUTED) * v
+            if OUT_Y == 2 and _is_tap(A1 + r * UP_Y, B0 + c * UP_X, FH, FW):
+                y10 += tl.load(f_ptr + _at(A1 + r * UP_Y, B0 + c * UP_X, FH, FW, FLIP)).to(COMPUTED) * v
+            if OUT_X == 2 and OUT_Y == 2 and _is_tap(A1 + r * UP_Y, B1 + c * UP_X, FH, FW):
+                y11 += tl.load(f_ptr + _at(A1 + r * UP_Y, B1 + c * UP_X, FH, FW, FLIP)).to(COMPUTED) * v
         x_ptr += in_w * pixel
     gain = tl.full((), gain, COMPUTED)
     for o in tl.static_range(OUT_Y):
@@ -103,8 +112,6 @@ def upfirdn2d_kernel(
     BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr,
 ):  # fmt: skip
     COMPUTED: tl.constexpr = tl.float64 if y_ptr.dtype.element_ty == tl.float64 else tl.float32
-    LAST: tl.constexpr = 0 if FLIP else FH * FW - 1
-    STEP: tl.constexpr = 1 if FLIP else -1
     image, oy, ox, channel = _tile(out_h, out_w, pixel, VEC, BLOCK_H, BLOCK_W)
     iy, a = _first_input(oy, pad_y, lift_y, UP_Y, DOWN_Y)
     ix0, b0 = _first_input(ox, pad_x, lift_x, UP_X, DOWN_X)
@@ -116,8 +123,9 @@ def upfirdn2d_kernel(
             b, ix = b0 + c * UP_X, ix0 + c
             inside = in_rows[:, None] & ((b < FW) & (ix >= 0) & (ix < in_w))[None, :]
             v = tl.load(x_ptr + c * pixel, mask=inside, other=0.0).to(COMPUTED)
-            tap = tl.minimum(a, FH - 1)[:, None] * FW + tl.minimum(b, FW - 1)[None, :]  # v is 0 beyond
-            y += tl.load(f_ptr + LAST + STEP * tap).to(COMPUTED) * v
+            # beyond the filter v is 0 and any tap will do
+            tap = tl.minimum(a, FH - 1)[:, None] * FW + tl.minimum(b, FW - 1)[None, :]
+            y += tl.load(f_ptr + (tap if FLIP else FH * FW - 1 - tap)).to(COMPUTED) * v
         a, iy, x_ptr = a + UP_Y, iy + 1, x_ptr + in_w * pixel
     inside = ((image < images) & (oy < out_h))[:, None] & (ox < out_w)[None, :]
     at = ((image * out_h + oy)[:, None] * out_w + ox[None, :]) * pixel + channel[None, :]

@@ -7,7 +7,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-_TILE_BYTES = 4096  # of x under one tap: two 16-byte vectors for each of 128 threads
 _OUTER_TAPS = 6  # separable filters up to this size run as one two-dimensional sum, longer ones as two passes
 _WINDOW = 64  # inputs that a program of the window kernel reads, at most: its loops are unrolled
 
@@ -132,9 +131,9 @@ def upfirdn2d_kernel(
     tl.store(y_ptr + at, y * tl.full((), gain, COMPUTED), mask=inside)
 
 
-def _blocks(rows: int, columns: int, itemsize: int) -> tuple[int, int, int]:
-    """Height and width of a tile, and the number of tiles."""
-    tile = _TILE_BYTES // itemsize
+def _blocks(rows: int, columns: int, vec: int) -> tuple[int, int, int]:
+    """Height and width of a tile, and the number of tiles; a thread of 128 has two vectors, or eight elements."""
+    tile = 128 * max(2 * vec, 8)
     block_w = min(triton.next_power_of_2(columns), tile)
     block_h = min(triton.next_power_of_2(rows), tile // block_w)
     return block_h, block_w, triton.cdiv(columns, block_w) * triton.cdiv(rows, block_h)
@@ -154,8 +153,8 @@ def _run(
     """size: height and width of the filter."""
     (fh, fw), (in_h, in_w), (out_h, out_w) = size, x.shape[2:], y.shape[2:]
     images = x.shape[0] * x.shape[1] // pixel
-    itemsize = x.element_size()
-    vec = 16 // itemsize if pixel % (16 // itemsize) == 0 else 1
+    vec = 16 // x.element_size()
+    vec = vec if pixel % vec == 0 else 1
     (up_x, up_y), (down_x, down_y), (pad_x, pad_y) = up, down, (padding[0], padding[2])
     shared = {"UP_X": up_x, "UP_Y": up_y, "DOWN_X": down_x, "DOWN_Y": down_y, "FW": fw, "FH": fh}
     shared |= {"FLIP": flip, "VEC": vec}
@@ -166,14 +165,14 @@ def _run(
     window_y = ((out_y - 1) * down_y + phase_y + fh - 1) // up_y + 1
     if out_x and out_y and window_x * window_y <= _WINDOW:
         rows, columns = images * triton.cdiv(out_h, out_y), triton.cdiv(out_w, out_x) * pixel
-        block_h, block_w, tiles = _blocks(rows, columns, itemsize)
+        block_h, block_w, tiles = _blocks(rows, columns, vec)
         upfirdn2d_window_kernel[(tiles,)](
             x, f, y, images, in_h, in_w, out_h, out_w, pixel, -pad_x // up_x, -pad_y // up_y, gain, **shared,
             PHASE_X=phase_x, PHASE_Y=phase_y, OUT_X=out_x, OUT_Y=out_y, IN_X=window_x, IN_Y=window_y,
             PLANES=pixel == 1, BLOCK_H=block_h, BLOCK_W=block_w,
         )  # fmt: skip
     else:
-        block_h, block_w, tiles = _blocks(images * out_h, out_w * pixel, itemsize)
+        block_h, block_w, tiles = _blocks(images * out_h, out_w * pixel, vec)
         lift_x, lift_y = max(0, triton.cdiv(pad_x, up_x)), max(0, triton.cdiv(pad_y, up_y))
         upfirdn2d_kernel[(tiles,)](
             x, f, y, images, in_h, in_w, out_h, out_w, pixel, pad_x, pad_y, lift_x, lift_y, gain, **shared,

@@ -605,7 +605,18 @@ void upfirdn2d(TensorView x, TensorView f, Ints up, Ints down, Ints padding, boo
   });
 }
 
+// Which kernel takes a call, and why.
+const char* upfirdn2d_variant(TensorView x, TensorView f, Ints up, Ints down, Ints padding, bool flip_filter,
+                              double gain, TensorView y) {
+  constexpr const char* kNames[] = {"planes", "pixels", "separable", "direct"};
+  const Choice choice = choose(call_of(x, f, up, down, padding, flip_filter, gain, y));
+  thread_local std::string text;
+  text = std::string(kNames[static_cast<int>(choice.variant)]) + ": " + choice.why;
+  return text.c_str();
+}
+
 GAN_FAST_LAUNCHER(upfirdn2d)
+GAN_FAST_LAUNCHER(upfirdn2d_variant)
 
 }  // namespace
 }  // namespace gan_fast

@@ -14,7 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARED_LIMIT = 48 * 1024  # of a block, with no special request
 REGISTERS = {"triton": 128, "planes": 80, "pixels": 168, "separable": 64, "direct": 64}
 
-MODES = {"up2": ([2, 2], [1, 1], [2, 1, 2, 1]), "fir": ([1, 1], [1, 1], [2, 1, 2, 1]), "down2": ([1, 1], [2, 2], [1] * 4)}
+MODES = {
+    "up2": ([2, 2], [1, 1], [2, 1, 2, 1]),
+    "fir": ([1, 1], [1, 1], [2, 1, 2, 1]),
+    "down2": ([1, 1], [2, 2], [1] * 4),
+}
 ODD = ([3, 3], [2, 2], [4, 3, 4, 3])
 
 
@@ -50,4 +54,12 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
 def test_x(compiled: list[dict]) -> None:
     for c in compiled:
         (kernel,) = sass.read_cubin(Path(c["file"]))
-        print(c["kernel"], c["capability"], kernel.registers, kernel.local_bytes, c["shared"], {k: v for k, v in kernel.instructions.items() if k.startswith(("LDG", "STG", "FFMA", "STS", "LDS"))}, sum(kernel.instructions.values()))
+        print(
+            c["kernel"],
+            c["capability"],
+            kernel.registers,
+            kernel.local_bytes,
+            c["shared"],
+            {k: v for k, v in kernel.instructions.items() if k.startswith(("LDG", "STG", "FFMA", "STS", "LDS"))},
+            sum(kernel.instructions.values()),
+        )

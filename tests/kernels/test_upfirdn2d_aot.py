@@ -12,28 +12,27 @@ import sass
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED_LIMIT = 48 * 1024  # of a block, with no special request
-REGISTERS = {"triton": 128, "planes": 80, "pixels": 168, "separable": 64, "direct": 64}
+# blocks of 128 threads a multiprocessor: four or three of Triton's, six to eight planes, three pixels
+REGISTERS = {"triton": 168, "planes": 80, "pixels": 168, "separable": 64, "direct": 64}
 
+# up, down and padding of a layer; the size of its output for an input of 64 by 64
 MODES = {
-    "up2": ([2, 2], [1, 1], [2, 1, 2, 1]),
-    "fir": ([1, 1], [1, 1], [2, 1, 2, 1]),
-    "down2": ([1, 1], [2, 2], [1] * 4),
+    "up2": ([2, 2], [1, 1], [2, 1, 2, 1], 128),
+    "fir": ([1, 1], [1, 1], [2, 1, 2, 1], 64),
+    "down2": ([1, 1], [2, 2], [1, 1, 1, 1], 32),
+    "up3-down2": ([3, 3], [2, 2], [4, 3, 4, 3], 97),
 }
-ODD = ([3, 3], [2, 2], [4, 3, 4, 3])
+FAST = [(mode, dtype, last) for mode in list(MODES)[:3] for dtype in ("float32", "bfloat16") for last in (False, True)]
 
 
 def call(
-    mode: tuple, size: tuple[int, int], dtype: str, channels_last: bool, filter_shape: list[int], capabilities=(90,)
+    mode: str, dtype: str, channels_last: bool, f: tuple[int, ...] = (4, 4), capabilities: tuple[int, ...] = (90,)
 ) -> dict:
-    """upfirdn2d of a layer's activation; size: of its output, for an input of 64 by 64."""
+    up, down, padding, size = MODES[mode]
     x = {"shape": [16, 128, 64, 64], "dtype": dtype, "channels_last": channels_last}
-    y = x | {"shape": [16, 128, *size]}
-    args = [x, {"shape": filter_shape, "dtype": "float32"}, *mode, False, 1.0, y]
+    y = x | {"shape": [16, 128, size, size]}
+    args = [x, {"shape": f, "dtype": "float32"}, up, down, padding, False, 1.0, y]
     return {"op": "upfirdn2d", "primitive": "upfirdn2d", "args": args, "capabilities": capabilities}
-
-
-SIZES = {"up2": (128, 128), "fir": (64, 64), "down2": (32, 32)}
-FAST = [(m, dtype, last) for m in MODES for dtype in ("float32", "bfloat16") for last in (False, True)]
 
 
 @pytest.fixture(scope="module")
@@ -42,24 +41,57 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     folder = tmp_path_factory.mktemp("aot")
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment |= {"TRITON_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
-    wanted = [call(MODES[m], SIZES[m], dtype, last, [4, 4]) for m, dtype, last in FAST]
-    wanted += [call(MODES["up2"], SIZES["up2"], "bfloat16", True, [12]), call(ODD, (95, 95), "float32", False, [6, 6])]
-    wanted += [call(MODES["up2"], SIZES["up2"], "float16", True, [4, 4], (80, 100, 120))]
+    wanted = [call(*fast) for fast in FAST]
+    wanted += [call("up2", "bfloat16", True, f=(12,)), call("up3-down2", "float32", False, f=(6, 6))]
+    wanted += [call("up2", "float16", True, capabilities=(80, 100, 120))]
     command = [sys.executable, Path(__file__).with_name("aot.py"), folder]
     done = subprocess.run(command, env=environment, input=json.dumps(wanted), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_x(compiled: list[dict]) -> None:
-    for c in compiled:
+def test_triton_compiles_for_every_architecture(compiled: list[dict]) -> None:
+    assert {c["capability"] for c in compiled} == {80, 90, 100, 120}
+
+
+def test_triton_sm90(compiled: list[dict]) -> None:
+    sm90 = [c for c in compiled if c["capability"] == 90]
+    names = [c["kernel"] for c in sm90]
+    assert names == ["upfirdn2d_window_kernel"] * (len(FAST) + 2) + ["upfirdn2d_kernel"], "12 taps take two passes"
+    inputs = {"up2": 9, "fir": 25, "down2": 36}
+    for i, c in enumerate(sm90):
         (kernel,) = sass.read_cubin(Path(c["file"]))
-        print(
-            c["kernel"],
-            c["capability"],
-            kernel.registers,
-            kernel.local_bytes,
-            c["shared"],
-            {k: v for k, v in kernel.instructions.items() if k.startswith(("LDG", "STG", "FFMA", "STS", "LDS"))},
-            sum(kernel.instructions.values()),
-        )
+        assert kernel.registers <= REGISTERS["triton"], (c, kernel)
+        assert kernel.local_bytes == 0, (c, kernel)
+        assert c["shared"] <= SHARED_LIMIT, c
+        if i < len(FAST):
+            mode, _, channels_last = FAST[i]
+            assert kernel.instructions["STG.E.128"] + kernel.instructions["STG.E.64"] >= 2, (c, kernel)
+            if channels_last:
+                assert kernel.instructions["LDG.E.128"] == 2 * inputs[mode], "an input of a window is read once"
+                assert kernel.instructions["LDG.E"] <= 16, "a tap is read once"
+                assert kernel.instructions["STG.E.128"] == 8, "four outputs of two vectors"
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on PATH")
+def test_cuda_sm90(tmp_path: Path) -> None:
+    cubin = tmp_path / "upfirdn2d.cubin"
+    flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-arch=sm_90", "-cubin"]
+    subprocess.run(["nvcc", *flags, ROOT / "csrc/cuda/upfirdn2d.cu", "-o", cubin], check=True)
+    kernels = sass.read_cubin(cubin)
+    of = {v: [k for k in kernels if f"upfirdn2d_{v}_kernel" in k.name] for v in ("planes", "pixels", "separable")}
+    of["direct"] = [k for k in kernels if not any(k in found for found in of.values())]
+    counts = {variant: len(found) for variant, found in of.items()}
+    assert counts == {"planes": 18, "pixels": 9, "separable": 8, "direct": 8}, "as many as are to be built"
+    for variant, found in of.items():
+        for kernel in found:
+            assert kernel.registers <= REGISTERS[variant], kernel
+            assert kernel.local_bytes == 0, kernel
+            assert kernel.shared_bytes <= SHARED_LIMIT, kernel
+            wide_loads = sum(n for name, n in kernel.instructions.items() if name.startswith("LDG.E.128"))
+            if variant == "planes":
+                assert wide_loads >= 4, kernel
+                assert kernel.instructions["STG.E.128"] >= 1, kernel
+            if variant == "pixels":
+                assert wide_loads >= 9, kernel
+                assert kernel.instructions["STG.E.128"] == 4, kernel

@@ -62,6 +62,15 @@ MUTANTS = [
     ),
     Mutant("csrc/cuda/bias_act.cu", "second cotangent lost", "d *= w;", ""),
     Mutant("csrc/cuda/bias_act.cu", "bias sum short of a row", "int i = 1; i < kSumRows", "int i = 2; i < kSumRows"),
+    Mutant("kernels/upfirdn2d.py", "filter not flipped", "if flip else height * width - 1 - a * width - b", ""),
+    Mutant("kernels/upfirdn2d.py", "last output unwritten", "mask=out_rows & (ox + 1 <", "mask=out_rows & (ox + 2 <"),
+    Mutant("kernels/upfirdn2d.py", "phase lost", "return q, q * UP - position", "return q, q * 0"),
+    Mutant("kernels/upfirdn2d.py", "NaN past the filter", "((b < FW) & (ix >= 0) &", "((ix >= 0) &"),
+    Mutant("csrc/cuda/upfirdn2d.cu", "filter not flipped", "p.flip ? i : last - i", "i"),
+    Mutant("csrc/cuda/upfirdn2d.cu", "no barriers", "__syncthreads();", ""),
+    Mutant("csrc/cuda/upfirdn2d.cu", "last column outside", "ix0 + c < p.across.in)", "ix0 + c < p.across.in - 1)"),
+    Mutant("csrc/cuda/upfirdn2d.cu", "odd padding", "p.skip_x = skip_of(p.across);", ""),
+    Mutant("csrc/cuda/upfirdn2d.cu", "phase lost", "first = phase + begin * axis.up;", "first = begin * axis.up;"),
 ]
 
 

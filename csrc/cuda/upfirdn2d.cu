@@ -11,6 +11,7 @@
 //   direct     everything: one output a thread
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <type_traits>
 
@@ -442,10 +443,10 @@ Call call_of(const TensorView& x, const TensorView& f, const Ints& up, const Int
   p.x = x.data;
   p.f = f.data;
   p.y = y.data;
-  p.across = axis_of(x.sizes[3], y.sizes[3], up[0], down[0], padding[0], f.sizes[f.ndim - 1], channels);
+  p.pixel = channels_last ? static_cast<int>(channels) : 1;
+  p.across = axis_of(x.sizes[3], y.sizes[3], up[0], down[0], padding[0], f.sizes[f.ndim - 1], p.pixel);
   p.along = axis_of(x.sizes[2], y.sizes[2], up[1], down[1], padding[2], f.sizes[0], 1);
   p.images = channels_last ? x.sizes[0] : x.sizes[0] * channels;
-  p.pixel = channels_last ? static_cast<int>(channels) : 1;
   p.gain = gain;
   p.f_dtype = f.dtype;
   p.separable = f.ndim == 1;
@@ -546,10 +547,10 @@ void run_pixels(Call call, void* stream) {
   p.pixel /= call.size;
   p.skip_x = skip_of(p.across);
   p.skip_y = skip_of(p.along);
-  const int deep =
-      std::min(power_of_two_from(p.pixel), 4);  // 64 bytes: whole sectors, and most threads for a square tile
   const int wide = std::min(power_of_two_from(ceil_div(p.across.out + p.skip_x, kPixelX)), 8);
-  const int high = std::min(kPixelThreads / (deep * wide), 64);  // as many as a block may have
+  const int rows = std::min(power_of_two_from(ceil_div(p.along.out + p.skip_y, kPixelY)), 4);
+  const int deep = std::min(power_of_two_from(p.pixel), kPixelThreads / (wide * rows));  // 64 bytes or more
+  const int high = std::min(kPixelThreads / (wide * deep), 64);                          // as many as a block may have
   const dim3 block(deep, wide, high);
   p.tile_w = wide * kPixelX;
   p.tile_h = high * kPixelY;

@@ -40,6 +40,13 @@ def _upfirdn2d_sample(
     return Sample(op, name, tensors, settings, layout, reductions=dict.fromkeys(("y", "x", "dy"), taps))
 
 
+def _with_holes(sample: Sample) -> Sample:
+    """NaN and infinity must reach the outputs whose filter covers them, and no other."""
+    x = sample.tensors["x"]
+    x[0, 0, 2, 2], x[0, 1, -1, 0] = math.nan, math.inf
+    return sample
+
+
 def samples() -> Iterator[Sample]:
     make = _upfirdn2d_sample
     for layout in LAYOUTS:
@@ -55,6 +62,10 @@ def samples() -> Iterator[Sample]:
         yield make(f"fir-vectors-{layout}", (2, 24, 7, 8), "binomial", "filter2d", layout)
         yield make(f"12-taps-vectors-{layout}", (1, 8, 8, 8), "12", "upsample2d", layout)
         yield make(f"odd-padding-{layout}", (1, 8, 9, 7), "4x4", layout=layout, up=2, padding=[3, 1, 1, 4])
+        yield _with_holes(make(f"nan-up2-{layout}", (1, 8, 6, 8), "4x4", "upsample2d", layout))
+        yield _with_holes(make(f"nan-down2-{layout}", (1, 8, 8, 8), "4x4", "downsample2d", layout))
+        yield _with_holes(make(f"nan-12-taps-{layout}", (1, 2, 8, 8), "12", "filter2d", layout))
+        yield _with_holes(make(f"nan-up3-{layout}", (1, 2, 6, 6), "5x4", layout=layout, up=3, padding=[2, 1, 2, 2]))
         yield make(f"skip-pad-{layout}", (2, 17, 16, 16), "binomial", layout=layout, padding=[2, 2, 2, 2])
         yield make(f"conv-up-pad-{layout}", (2, 17, 17, 17), "binomial", layout=layout, padding=[1, 1, 1, 1], gain=4)
         yield make(f"rgb-up2-{layout}", (2, 3, 16, 16), "binomial", "upsample2d", layout)

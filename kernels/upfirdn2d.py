@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+_TILE = 2048  # elements under one tap: two 16-byte vectors of halves for each of 128 threads
 _OUTER_TAPS = 6  # separable filters up to this size run as one two-dimensional sum, longer ones as two passes
 _WINDOW = 64  # inputs that a program of the window kernel reads, at most: its loops are unrolled
 
@@ -131,11 +132,10 @@ def upfirdn2d_kernel(
     tl.store(y_ptr + at, y * tl.full((), gain, COMPUTED), mask=inside)
 
 
-def _blocks(rows: int, columns: int, vec: int) -> tuple[int, int, int]:
-    """Height and width of a tile, and the number of tiles; a thread of 128 has two vectors, or eight elements."""
-    tile = 128 * max(2 * vec, 8)
-    block_w = min(triton.next_power_of_2(columns), tile)
-    block_h = min(triton.next_power_of_2(rows), tile // block_w)
+def _blocks(rows: int, columns: int) -> tuple[int, int, int]:
+    """Height and width of a tile, and the number of tiles."""
+    block_w = min(triton.next_power_of_2(columns), _TILE)
+    block_h = min(triton.next_power_of_2(rows), _TILE // block_w)
     return block_h, block_w, triton.cdiv(columns, block_w) * triton.cdiv(rows, block_h)
 
 
@@ -157,7 +157,7 @@ def _run(
     vec = vec if pixel % vec == 0 else 1
     (up_x, up_y), (down_x, down_y), (pad_x, pad_y) = up, down, (padding[0], padding[2])
     shared = {"UP_X": up_x, "UP_Y": up_y, "DOWN_X": down_x, "DOWN_Y": down_y, "FW": fw, "FH": fh}
-    shared |= {"FLIP": flip, "VEC": vec}
+    shared |= {"FLIP": flip, "VEC": vec, "num_warps": 4 if vec > 1 else 8}  # fewer single elements for a thread to hold
     out_x = _outputs(up_x, down_x, fw, pixel == 1)
     out_y = _outputs(up_y, down_y, fh, False)
     phase_x, phase_y = -pad_x % up_x, -pad_y % up_y
@@ -165,14 +165,14 @@ def _run(
     window_y = ((out_y - 1) * down_y + phase_y + fh - 1) // up_y + 1
     if out_x and out_y and window_x * window_y <= _WINDOW:
         rows, columns = images * triton.cdiv(out_h, out_y), triton.cdiv(out_w, out_x) * pixel
-        block_h, block_w, tiles = _blocks(rows, columns, vec)
+        block_h, block_w, tiles = _blocks(rows, columns)
         upfirdn2d_window_kernel[(tiles,)](
             x, f, y, images, in_h, in_w, out_h, out_w, pixel, -pad_x // up_x, -pad_y // up_y, gain, **shared,
             PHASE_X=phase_x, PHASE_Y=phase_y, OUT_X=out_x, OUT_Y=out_y, IN_X=window_x, IN_Y=window_y,
             PLANES=pixel == 1, BLOCK_H=block_h, BLOCK_W=block_w,
         )  # fmt: skip
     else:
-        block_h, block_w, tiles = _blocks(images * out_h, out_w * pixel, vec)
+        block_h, block_w, tiles = _blocks(images * out_h, out_w * pixel)
         lift_x, lift_y = max(0, triton.cdiv(pad_x, up_x)), max(0, triton.cdiv(pad_y, up_y))
         upfirdn2d_kernel[(tiles,)](
             x, f, y, images, in_h, in_w, out_h, out_w, pixel, pad_x, pad_y, lift_x, lift_y, gain, **shared,

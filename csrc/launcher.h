@@ -16,6 +16,7 @@ struct LauncherEntry {
   const char* name;
   int isa;  // 0 plain, 1 AVX2, 2 AVX-512: the highest that the processor has is taken
   int num_args;
+  bool returns_text;  // call returns the address of a string that lives until the next call
   int64_t (*call)(const Arg*);
 };
 
@@ -25,10 +26,13 @@ struct Launcher;
 template <typename Result, typename... Params, Result (*FUNCTION)(Params...)>
 struct Launcher<FUNCTION> {
   static constexpr int num_args = sizeof...(Params);
+  static constexpr bool returns_text = std::is_same_v<Result, const char*>;
   template <size_t... I>
   static int64_t unpack(const Arg* args, std::index_sequence<I...>) {
     if constexpr (std::is_void_v<Result>)
       return FUNCTION(static_cast<Params>(args[I])...), 0;
+    else if constexpr (returns_text)
+      return reinterpret_cast<intptr_t>(FUNCTION(static_cast<Params>(args[I])...));
     else
       return FUNCTION(static_cast<Params>(args[I])...);
   }
@@ -42,8 +46,9 @@ struct Launcher<FUNCTION> {
 #endif
 
 // the section holds pointers, as a compiler may leave gaps between anything larger
-#define GAN_FAST_LAUNCHER(function)                                                                            \
-  static const gan_fast::LauncherEntry entry_##function = {                                                    \
-      #function, GAN_FAST_ISA, gan_fast::Launcher<&function>::num_args, &gan_fast::Launcher<&function>::call}; \
-  __attribute__((section("gan_fast_launchers"), used,                                                          \
+#define GAN_FAST_LAUNCHER(function)                                                                                  \
+  static const gan_fast::LauncherEntry entry_##function = {                                                          \
+      #function, GAN_FAST_ISA, gan_fast::Launcher<&function>::num_args, gan_fast::Launcher<&function>::returns_text, \
+      &gan_fast::Launcher<&function>::call};                                                                         \
+  __attribute__((section("gan_fast_launchers"), used,                                                                \
                  unused)) static const gan_fast::LauncherEntry* const launcher_##function = &entry_##function;

@@ -66,15 +66,20 @@ void read(PyObject* object, Arg& arg, int64_t* ints) {
   }
 }
 
-int64_t call(const LauncherEntry& entry, const py::args& args) {
+py::object call(const LauncherEntry& entry, const py::args& args) {
   if (static_cast<int>(args.size()) != entry.num_args)
     throw std::invalid_argument(std::string(entry.name) + " takes " + std::to_string(entry.num_args)
                                 + " arguments, got " + std::to_string(args.size()));
   Arg parsed[kMaxArgs];
   int64_t ints[kMaxArgs][kMaxInts];
   for (int i = 0; i < entry.num_args; ++i) read(PyTuple_GET_ITEM(args.ptr(), i), parsed[i], ints[i]);
-  py::gil_scoped_release release;
-  return entry.call(parsed);
+  int64_t result = 0;
+  {
+    py::gil_scoped_release release;
+    result = entry.call(parsed);
+  }
+  if (entry.returns_text) return py::str(reinterpret_cast<const char*>(result));
+  return py::int_(result);
 }
 
 // GAN_FAST_ISA caps the instruction set, so that every variant can be tested on one machine.

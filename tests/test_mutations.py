@@ -116,6 +116,15 @@ MUTANTS = [
         "csrc/cuda/minibatch_stddev.cu", "running mean of two", "A(1) / A(some + f + 1)", "A(1) / A(f + 1 < 2 ? 1 : 2)"
     ),
     Mutant("csrc/cuda/minibatch_stddev.cu", "last tile lost", ": p.tiles;\n  A result", ": p.tiles - 1;\n  A result"),
+    Mutant("kernels/upfirdn2d.py", "filter not flipped", "if flip else height * width - 1 - a * width - b", ""),
+    Mutant("kernels/upfirdn2d.py", "last output unwritten", "mask=out_rows & (ox + 1 <", "mask=out_rows & (ox + 2 <"),
+    Mutant("kernels/upfirdn2d.py", "phase lost", "return q, q * UP - position", "return q, q * 0"),
+    Mutant("kernels/upfirdn2d.py", "NaN past the filter", "((b < FW) & (ix >= 0) &", "((ix >= 0) &"),
+    Mutant("csrc/cuda/upfirdn2d.cu", "filter not flipped", "p.flip ? i : last - i", "i"),
+    Mutant("csrc/cuda/upfirdn2d.cu", "no barriers", "__syncthreads();", ""),
+    Mutant("csrc/cuda/upfirdn2d.cu", "last column outside", "ix0 + c < p.across.in)", "ix0 + c < p.across.in - 1)"),
+    Mutant("csrc/cuda/upfirdn2d.cu", "odd padding", "p.skip_x = skip_of(p.across);", ""),
+    Mutant("csrc/cuda/upfirdn2d.cu", "phase lost", "first = phase + begin * axis.up;", "first = begin * axis.up;"),
 ]
 
 

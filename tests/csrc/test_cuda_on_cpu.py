@@ -14,6 +14,18 @@ from argument_space import STRATEGIES
 pytestmark = pytest.mark.skipif(
     shutil.which(emulated.CXX) is None or platform.machine() != "x86_64", reason="needs g++ and its sanitizers"
 )
+VARIANTS = {
+    "upfirdn2d": (
+        "planes: NCHW with 4x4 or 12 separable taps",
+        "pixels: channels_last with 4x4 taps",
+        "separable: float64",
+        "separable: up and down are not 1 and 1, 2 and 1, or 1 and 2 on both axes",
+        "separable: channels_last with a filter other than 4x4",
+        "direct: float64",
+        "direct: the channels are not whole vectors of 16 bytes",
+        "direct: the filter has neither 4x4 nor 12 separable taps",
+    )
+}
 OPS = [path.stem for path in sorted(emulated.ROOT.glob("csrc/cuda/*.cu"))]
 
 
@@ -22,6 +34,8 @@ def test_matches_reference(op: str) -> None:
     done = emulated.run("reference", op)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "samples match" in done.stdout
+    for variant in VARIANTS.get(op, ()):
+        assert f"\n{variant}" in done.stdout, "the samples leave it out"
 
 
 @pytest.mark.parametrize("op", [op for op in OPS if op in STRATEGIES])

@@ -40,6 +40,13 @@ def _upfirdn2d_sample(
     return Sample(op, name, tensors, settings, layout, reductions=dict.fromkeys(("y", "x", "dy"), taps))
 
 
+def _with_holes(sample: Sample) -> Sample:
+    """NaN and infinity must reach the outputs whose filter covers them, and no other."""
+    x = sample.tensors["x"]
+    x[0, 0, 2, 2], x[0, 1, -1, 0] = math.nan, math.inf
+    return sample
+
+
 def samples() -> Iterator[Sample]:
     make = _upfirdn2d_sample
     for layout in LAYOUTS:
@@ -50,6 +57,13 @@ def samples() -> Iterator[Sample]:
         yield make(f"up2-wide-{layout}", (1, 20, 9, 37), "binomial", "upsample2d", layout)
         yield make(f"down2-wide-{layout}", (1, 20, 10, 70), "binomial", "downsample2d", layout)
         yield make(f"fir-wide-{layout}", (1, 20, 9, 67), "binomial", "filter2d", layout)
+        yield make(f"up2-vectors-{layout}", (1, 8, 5, 8), "binomial", "upsample2d", layout)
+        yield make(f"down2-vectors-{layout}", (1, 8, 10, 16), "binomial", "downsample2d", layout)
+        yield make(f"fir-vectors-{layout}", (1, 24, 5, 8), "binomial", "filter2d", layout)
+        yield make(f"12-taps-vectors-{layout}", (1, 8, 8, 8), "12", "upsample2d", layout)
+        yield make(f"odd-padding-{layout}", (1, 8, 9, 7), "4x4", layout=layout, up=2, padding=[3, 1, 1, 4])
+        yield _with_holes(make(f"nan-up2-{layout}", (1, 8, 6, 8), "4x4", "upsample2d", layout))
+        yield _with_holes(make(f"nan-down2-{layout}", (1, 8, 8, 8), "4x4", "downsample2d", layout))
         yield make(f"skip-pad-{layout}", (2, 17, 16, 16), "binomial", layout=layout, padding=[2, 2, 2, 2])
         yield make(f"conv-up-pad-{layout}", (2, 17, 17, 17), "binomial", layout=layout, padding=[1, 1, 1, 1], gain=4)
         yield make(f"rgb-up2-{layout}", (2, 3, 16, 16), "binomial", "upsample2d", layout)
@@ -69,6 +83,11 @@ def samples() -> Iterator[Sample]:
         for left, top in ((2, 1), (0, 3), (3, 0)):
             name = f"4-taps-{width}x{height}-{left}{top}"
             yield make(name, (1, 2, height, width), "4", padding=[left, 3 - left, top, 3 - top])
+    yield _with_holes(make("nan-12-taps", (1, 2, 8, 8), "12", "filter2d"))
+    yield _with_holes(make("nan-up3", (1, 2, 6, 6), "5x4", up=3, padding=[2, 1, 2, 2]))
+    yield make("tall-up2", (1, 1, 75, 8), "binomial", "upsample2d")
+    yield make("tall-down2", (1, 1, 150, 8), "12", "downsample2d")
+    yield make("many-planes", (43, 1, 4, 4), "binomial", "filter2d")
     yield make("1xk", (2, 3, 5, 9), "1x4", up=(2, 1), padding=[2, 1, 0, 0])
     yield make("kx1", (2, 3, 9, 5), "4x1", down=(1, 2), padding=[0, 0, 1, 1])
     yield make("haar", (2, 3, 6, 6), "2x2", down=2, padding=[1, 0, 1, 0])

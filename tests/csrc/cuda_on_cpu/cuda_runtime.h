@@ -217,6 +217,7 @@ inline unsigned long long atomicAdd(unsigned long long* to, unsigned long long v
   *to += value;
   return before;
 }
+inline int __clz(int v) { return v ? __builtin_clz(v) : 32; }
 
 // The part of the runtime that csrc/cuda/launch.h calls.
 enum cudaError_t { cudaSuccess, cudaErrorInvalidConfiguration = 9 };

@@ -22,6 +22,7 @@ SHIM = Path(__file__).resolve().parent
 BUILDS = ROOT / "build" / "cuda_on_cpu"
 MODULE = "_cuda_emulated"
 CXX = os.environ.get("CXX", "g++")
+variants: set[str] = set()  # kernels that launchers took, where they have a choice, and why
 FLAGS = ["-std=c++17", "-O1", "-g", "-fPIC", "-fvisibility=hidden", "-Wall", f"-I{ROOT / 'csrc'}"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 # shared memory is a section of its own, with guards between its variables
@@ -87,9 +88,12 @@ def launcher(module: ModuleType, primitive: str) -> Callable[..., None]:
     from gan_fast.ops.backends import _view
 
     function, scratch = getattr(module, primitive), getattr(module, f"{primitive}_scratch", None)
+    variant = getattr(module, f"{primitive}_variant", None)
 
     def launch(*args: object) -> None:
         views = [_view(a) for a in args]
+        if variant is not None:
+            variants.add(variant(*views))
         if scratch is not None:
             memory = torch.empty(scratch(*views), dtype=torch.uint8)
             views.append(_view(memory))
@@ -124,7 +128,7 @@ def against_reference(op: str) -> int:
     for sample in testing.samples(op):
         for dtype in backends.FLOATS:
             wrong += [str(c) for c in testing.check(sample, MODULE, dtype) if not c.passed]
-    print("\n".join(wrong) or f"{len(testing.samples(op))} samples match")
+    print("\n".join(wrong) or f"{len(testing.samples(op))} samples match", *sorted(variants), sep="\n")
     return len(wrong) > 0
 
 

@@ -3,6 +3,7 @@
 from gan_fast.ops.backends import explain, use_backend
 from gan_fast.ops.bias_act import bias_act
 from gan_fast.ops.conv2d_resample import conv2d_resample
+from gan_fast.ops.filtered_lrelu import filtered_lrelu
 from gan_fast.ops.gradient_penalty import r1_penalty
 from gan_fast.ops.minibatch_stddev import minibatch_stddev
 from gan_fast.ops.modulated_conv2d import modulated_conv2d
@@ -14,6 +15,7 @@ __all__ = [
     "downsample2d",
     "explain",
     "filter2d",
+    "filtered_lrelu",
     "minibatch_stddev",
     "modulated_conv2d",
     "r1_penalty",

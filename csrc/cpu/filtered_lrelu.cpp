@@ -20,6 +20,7 @@ namespace {
 using namespace gan_fast;
 
 constexpr int64_t kBlock = 16;             // channels of channels_last that are walked together
+constexpr int64_t kNarrow = 32;            // planes of fewer columns are walked in blocks of channels as well
 constexpr int64_t kStripBytes = 40 << 10;  // of the rings
 constexpr int64_t kStep = 16;              // a strip is as many outputs of each plane, or a multiple
 constexpr int64_t kMinBand = 16;           // output rows that are worth a task
@@ -39,58 +40,94 @@ Phase phase_of(int64_t k, int64_t up, int64_t start, int64_t filter) {
   return {first, tap, tap < filter ? (filter - tap + up - 1) / up : 0};
 }
 
-// A sum of rows * taps shifted rows: sum over r, t of weights[r taps + t] rows[r][offsets[t] + i].
-template <typename A>
-struct Sum {
-  const A* const* rows;
-  int64_t count;
-  const int64_t* offsets;
-  int64_t taps;
-  const A* weights;
-};
-
-template <int VECTORS, typename A>
-GF_HD void sum_vectors(const Sum<A>& s, int64_t i, A* y) {
-  constexpr int L = kLanesOf<A>;
-  Vector<A, L> sum[VECTORS] = {};
-  const A* w = s.weights;
-  for (int64_t r = 0; r < s.count; ++r) {
-    const A* row = s.rows[r] + i;
-    for (int64_t t = 0; t < s.taps; ++t, ++w)
-      for (int v = 0; v < VECTORS; ++v) sum[v] += *w * load_vector<L>(row + s.offsets[t] + v * L);
+// Calls f(i, V) for pieces of a row of n elements: V vectors from element i on, the last one maybe beyond the end.
+template <int MOST, int L, typename F>
+GF_HD void in_pieces(int64_t n, const F& f) {
+  int64_t i = 0, vectors = (n + L - 1) / L;
+  for (; vectors >= MOST; vectors -= MOST, i += MOST * L) f(i, std::integral_constant<int, MOST>());
+  if constexpr (MOST > 4) {
+    if (vectors >= 4) {
+      f(i, std::integral_constant<int, 4>());
+      vectors -= 4, i += 4 * L;
+    }
   }
-  for (int v = 0; v < VECTORS; ++v) store_vector<L>(y + i + v * L, sum[v]);
+  switch (vectors) {
+    case 3:
+      return f(i, std::integral_constant<int, 3>());
+    case 2:
+      return f(i, std::integral_constant<int, 2>());
+    case 1:
+      return f(i, std::integral_constant<int, 1>());
+  }
 }
 
-// y[0 ... n - 1], and whatever follows up to a whole vector.
+// sum[v] += w p[v] for vectors that follow each other
+template <int V, typename A>
+GF_HD void add(Vector<A, kLanesOf<A>>* sum, A w, const A* p) {
+  asm("" : "+r"(p));  // one address for all of them: gcc would make one for each
+  for (int v = 0; v < V; ++v) sum[v] += w * load_vector<kLanesOf<A>>(p + v * kLanesOf<A>);
+}
+template <int V, typename A>
+GF_HD void put(A* y, const Vector<A, kLanesOf<A>>* sum) {
+  for (int v = 0; v < V; ++v) store_vector<kLanesOf<A>>(y + v * kLanesOf<A>, sum[v]);
+}
+
+// y = sum over r, t of weights[r taps + t] rows[r][offsets[t] ...]. Up to a whole vector beyond n is written.
 template <typename A>
-void weigh(const Sum<A>& s, A* y, int64_t n) {
-  constexpr int L = kLanesOf<A>;
-  constexpr int kMany = GAN_FAST_ISA == 2 ? 8 : 4;
-  int64_t i = 0;
-  for (; i + kMany * L <= n; i += kMany * L) sum_vectors<kMany>(s, i, y);
-  if (kMany == 8 && i + 3 * L < n) {
-    sum_vectors<4>(s, i, y);
-    i += 4 * L;
-  }
-  if (i + L < n) {
-    sum_vectors<2>(s, i, y);
-    i += 2 * L;
-  }
-  for (; i < n; i += L) sum_vectors<1>(s, i, y);
+void weigh(const A* const* rows, int64_t count, const int64_t* offsets, int64_t taps, const A* weights, A* y,
+           int64_t n) {
+  in_pieces<8, kLanesOf<A>>(n, [&](int64_t i, auto vectors) __attribute__((always_inline)) {
+    constexpr int V = decltype(vectors)::value;
+    Vector<A, kLanesOf<A>> sum[V] = {};
+    const A* w = weights;
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t t = 0; t < taps; ++t) add<V>(sum, *w++, rows[r] + offsets[t] + i);
+    put<V>(y + i, sum);
+  });
+}
+
+// Which rows each of two sums takes, of rows in order: `head` the first alone, `shared` both, `tail` the second alone.
+struct Overlap {
+  int64_t head, shared, tail;
+  // The first of them has count0 of the rows from first0 on, the second count1 from first1 on, and neither has none.
+  Overlap(int64_t first0, int64_t count0, int64_t first1, int64_t count1)
+      : head(std::min(first1 - first0, count0)), shared(count0 - head), tail(count1 - shared) {}
+};
+
+// Both at once, so that a row is loaded once: y0 = sum of weights0[r] row(r), y1 = sum of weights1[r] row(head + r).
+template <typename A, typename Row>
+void weigh_two(const Row& row, const Overlap& o, const A* weights0, const A* weights1, A* y0, A* y1, int64_t n) {
+  in_pieces<GAN_FAST_ISA == 2 ? 8 : 4, kLanesOf<A>>(n, [&](int64_t i, auto vectors) __attribute__((always_inline)) {
+    constexpr int V = decltype(vectors)::value;
+    Vector<A, kLanesOf<A>> sum0[V] = {}, sum1[V] = {};
+    int64_t r = 0;
+    for (; r < o.head; ++r) add<V>(sum0, weights0[r], row(r) + i);
+    for (; r < o.head + o.shared; ++r) {
+      const A *p = row(r) + i, w0 = weights0[r], w1 = weights1[r - o.head];
+      asm("" : "+r"(p));
+      for (int v = 0; v < V; ++v) {
+        const Vector<A, kLanesOf<A>> x = load_vector<kLanesOf<A>>(p + v * kLanesOf<A>);
+        sum0[v] += w0 * x;
+        sum1[v] += w1 * x;
+      }
+    }
+    for (; r < o.head + o.shared + o.tail; ++r) add<V>(sum1, weights1[r - o.head], row(r) + i);
+    put<V>(y0 + i, sum0);
+    put<V>(y1 + i, sum1);
+  });
 }
 
 // The last `size` rows of an image. Pointers to them lie in order from any row on.
 template <typename A>
 class Ring {
  public:
-  Ring(A* memory, int64_t size, int64_t row) : size_(size), rows_(2 * size) {
+  Ring(A* memory, int64_t size, int64_t row) : size_(static_cast<uint32_t>(size)), rows_(2 * size) {
     for (int64_t i = 0; i < 2 * size; ++i) rows_[i] = memory + i % size * row;
   }
-  A* const* from(int64_t row) const { return &rows_[(row % size_ + size_) % size_]; }
+  A* const* from(int64_t row) const { return &rows_[static_cast<uint32_t>(row) % size_]; }
 
  private:
-  int64_t size_;
+  uint32_t size_;
   Scratch<A*> rows_;
 };
 
@@ -121,8 +158,11 @@ class Pass {
         out_planes_(period_ / settings.down),
         up_taps_(ceil_div(fu_.width, settings.up)),
         in_rows_(ceil_div(fu_.height, settings.up)),
+        in_ring_rows_(in_rows_ + 1),
+        grid_rows_(fd_.height + settings.down),
         bias_(x.sizes[1]),
         across_(period_),
+        along_(settings.up),
         up_offsets_(period_ * up_taps_),
         up_weights_((fu_.separable ? 1 : settings.up * in_rows_) * period_ * up_taps_),
         along_weights_(settings.up * in_rows_),
@@ -130,7 +170,8 @@ class Pass {
     for (int64_t c = 0; c < x.sizes[1]; ++c) bias_[c] = b.given() ? load(b.as<T>()[c]) : A(0);
     // with one channel or one pixel both formats are the same memory
     const bool pixel = x.sizes[2] * x.sizes[3] == 1;
-    block_ = x.sizes[1] > 1 && (pixel ? y.strides[1] : x.strides[1]) == 1 ? kBlock : 1;
+    const bool channels_last = x.sizes[1] > 1 && (pixel ? y.strides[1] : x.strides[1]) == 1;
+    block_ = channels_last || (x.sizes[1] >= kBlock && y.sizes[3] < kNarrow * out_planes_) ? kBlock : 1;
     reach_ = ((out_planes_ - 1) * set_.down + fd_.width - 1) / period_;
     lay_out_columns();
     choose_strip();
@@ -180,6 +221,9 @@ class Pass {
     }
     first_input_ = floor_div(lowest, in_planes_) * in_planes_;
     in_reach_ = (highest - first_input_) / in_planes_;
+    pairs_columns_ = in_planes_ == 1 && period_ % 2 == 0 && set_.up <= fu_.width;
+    pairs_rows_ = fu_.separable && set_.up <= fu_.height;
+    pairs_outputs_ = fd_.separable && set_.down <= fd_.height;
   }
 
   // Offsets in rows, and the taps of each phase side by side.
@@ -191,9 +235,9 @@ class Pass {
         if (fu_.separable) up_weights_[p * up_taps_ + n] = fu_.rows[across_[p].tap + n * set_.up];
       }
     for (int64_t q = 0; q < set_.up; ++q) {
-      const Phase along = phase_of(q, set_.up, set_.y0, fu_.height);
-      for (int64_t r = 0; r < along.count; ++r) {
-        const int64_t row = along.tap + r * set_.up;
+      along_[q] = phase_of(q, set_.up, set_.y0, fu_.height);
+      for (int64_t r = 0; r < along_[q].count; ++r) {
+        const int64_t row = along_[q].tap + r * set_.up;
         along_weights_[q * in_rows_ + r] = fu_.column[row];
         if (fu_.separable) continue;
         for (int64_t p = 0; p < period_; ++p)
@@ -210,15 +254,14 @@ class Pass {
   }
 
   void choose_strip() {
-    const int64_t out = round_up(y_.sizes[3], out_planes_ * kStep);
+    const int64_t out = round_up(y_.sizes[3], out_planes_);
     const auto bytes = [&](int64_t strip) {
       measure(strip);
-      return (in_rows_ * in_row_ + fd_.height * grid_row_) * static_cast<int64_t>(sizeof(A));
+      return (in_ring_rows_ * in_row_ + grid_rows_ * grid_row_) * static_cast<int64_t>(sizeof(A));
     };
     strip_ = out;
     while (strip_ > out_planes_ * kStep && bytes(strip_) > kStripBytes)
       strip_ = round_up(strip_ / 2, out_planes_ * kStep);
-    if (strip_ < out && out <= 2 * strip_ && strip_ % 2) strip_ = out;
     measure(strip_);
   }
 
@@ -232,37 +275,37 @@ class Pass {
     input_row_ = in_planes_ * input_plane_;
     in_row_ = fu_.separable ? grid_row_ : input_row_;
     out_row_ = out_planes_ * round_up(steps_ * block_, L);
-    share_ = round_up(in_rows_ * in_row_ + fd_.height * grid_row_ + input_row_ + grid_row_ + out_row_ + L, 16);
+    share_ = round_up(in_ring_rows_ * in_row_ + grid_rows_ * grid_row_ + input_row_ + 2 * grid_row_ + out_row_ + L, 16);
     code_share_ = round_up(2 * (grid_row_ + 8 * period_ * kBlock), 64);
   }
 
   // The parts of a task's memory.
   A* in_ring(const Task& t) const { return t.memory; }
-  A* grid_ring(const Task& t) const { return in_ring(t) + in_rows_ * in_row_; }
-  A* input(const Task& t) const { return grid_ring(t) + fd_.height * grid_row_; }
+  A* grid_ring(const Task& t) const { return in_ring(t) + in_ring_rows_ * in_row_; }
+  A* input(const Task& t) const { return grid_ring(t) + grid_rows_ * grid_row_; }
   A* summed(const Task& t) const { return input(t) + input_row_; }
-  A* output(const Task& t) const { return summed(t) + grid_row_; }
+  A* output(const Task& t) const { return summed(t) + 2 * grid_row_; }
 
   void walk(const Task& t) const {
-    std::fill(in_ring(t), in_ring(t) + in_rows_ * in_row_, A(0));
+    std::fill(in_ring(t), in_ring(t) + in_ring_rows_ * in_row_, A(0));
     std::fill(input(t), input(t) + input_row_, A(0));
-    const Ring<A> in(in_ring(t), in_rows_, in_row_), grid(grid_ring(t), fd_.height, grid_row_);
+    const Ring<A> in(in_ring(t), in_ring_rows_, in_row_), grid(grid_ring(t), grid_rows_, grid_row_);
+    const int64_t fd = fd_.height, down = set_.down;
     int64_t next_input = 0, next_grid = 0;
-    for (int64_t i = t.first; i < t.last; ++i) {
-      for (next_grid = std::max(next_grid, i * set_.down); next_grid < i * set_.down + fd_.height; ++next_grid) {
-        const Phase phase = phase_of(next_grid, set_.up, set_.y0, fu_.height);
-        const int64_t end = std::min(phase.first + phase.count, x_.sizes[2]);
-        for (next_input = std::max(next_input, phase.first); next_input < end; ++next_input)
-          make_input(t, next_input, in.from(next_input)[0]);
-        A* row = grid.from(next_grid)[0];
-        make_grid(in, next_grid, phase, row);
-        if (reads_)
-          scale(t, next_grid, row);
-        else
-          activate(t, next_grid, row);
-      }
-      make_output(t, i, grid.from(i * set_.down));
+    for (int64_t i = t.first; i < t.last;) {
+      const int64_t pair = pairs_outputs_ && i + 1 < t.last, last = (i + pair) * down + fd;
+      for (next_grid = std::max(next_grid, i * down); next_grid < last;)
+        next_grid += make_grid(t, in, grid, next_grid, last, next_input);
+      make_output(t, i, pair, grid.from(i * down));
+      i += 1 + pair;
     }
+  }
+
+  // The phase of a row of the grid.
+  Phase along(int64_t k) const {
+    const uint32_t up = static_cast<uint32_t>(set_.up), row = static_cast<uint32_t>(k);
+    const Phase& phase = along_[row % up];
+    return {phase.first + row / up, phase.tap, phase.count};
   }
 
   // A row of x with its bias and its zeros; upsampled horizontally too, for a filter of rank 1.
@@ -290,37 +333,80 @@ class Pass {
           for (int64_t m = begin; m < end; ++m) a[m * kBlock + c] = load(from[m * skip + c * apart]) + bias[c];
       }
     }
-    for (int64_t p = 0; fu_.separable && p < period_; ++p)
-      weigh<A>({&row, 1, &up_offsets_[p * up_taps_], across_[p].count, &up_weights_[p * up_taps_]},
-               to + p * grid_plane_, grid_steps_ * block_);
-  }
-
-  // Row k of the grid, of the input rows that x has.
-  void make_grid(const Ring<A>& in, int64_t k, const Phase& phase, A* u) const {
-    const int64_t q = k % set_.up, begin = std::max<int64_t>(0, -phase.first);
-    const int64_t count = std::max<int64_t>(0, std::min(phase.count, x_.sizes[2] - phase.first) - begin);
-    const A* const* rows = in.from(phase.first + begin);
-    if (fu_.separable)
-      return weigh<A>({rows, count, &kNone, 1, &along_weights_[q * in_rows_ + begin]}, u, grid_row_);
-    for (int64_t p = 0; p < period_; ++p) {
-      const int64_t taps = across_[p].count;
-      const A* weights = &up_weights_[(q * period_ + p) * in_rows_ * up_taps_ + begin * taps];
-      weigh<A>({rows, count, &up_offsets_[p * up_taps_], taps, weights}, u + p * grid_plane_, grid_steps_ * block_);
+    if (!fu_.separable) return;
+    const int64_t n = grid_steps_ * block_;
+    for (int64_t p = 0; p < period_; p += 1 + pairs_columns_) {
+      const int64_t* offsets = &up_offsets_[p * up_taps_];
+      const A* weights = &up_weights_[p * up_taps_];
+      if (!pairs_columns_) {
+        weigh<A>(&row, 1, offsets, across_[p].count, weights, to + p * grid_plane_, n);
+        continue;
+      }
+      const Overlap overlap(across_[p].first, across_[p].count, across_[p + 1].first, across_[p + 1].count);
+      const A* first = row + offsets[0];
+      weigh_two<A>([&](int64_t k) { return first + k * block_; }, overlap, weights, weights + up_taps_,
+                   to + p * grid_plane_, to + (p + 1) * grid_plane_, n);
     }
   }
 
-  void make_output(const Task& t, int64_t i, const A* const* rows) const {
-    int64_t count = fd_.height;
-    const A* row = summed(t);
-    if (fd_.separable) {
-      weigh<A>({rows, count, &kNone, 1, fd_.column.get()}, summed(t), grid_row_);
-      rows = &row;
-      count = 1;
+  // Makes row k of the grid, or two rows, before `last`; returns their number. The rows of x that they meet come first.
+  int64_t make_grid(const Task& t, const Ring<A>& in, const Ring<A>& grid, int64_t k, int64_t last,
+                    int64_t& next_input) const {
+    const bool pair = pairs_rows_ && k + 1 < last;
+    const Phase phase = along(k), second = along(k + pair);
+    const int64_t end = std::min(second.first + second.count, x_.sizes[2]);
+    for (next_input = std::max(next_input, phase.first); next_input < end; ++next_input)
+      make_input(t, next_input, in.from(next_input)[0]);
+
+    const auto clip = [&](const Phase& p) {  // to the rows that x has
+      const int64_t first = std::max<int64_t>(p.first, 0);
+      return Phase{first, first - p.first, std::max<int64_t>(0, std::min(p.first + p.count, x_.sizes[2]) - first)};
+    };
+    const Phase rows = clip(phase), rows2 = clip(second);
+    const A* const* x = in.from(rows.first);
+    A *u = grid.from(k)[0], *u2 = grid.from(k + pair)[0];
+    const A* weights = &along_weights_[k % set_.up * in_rows_ + rows.tap];
+    if (pair) {
+      const Overlap overlap(rows.first, rows.count, rows2.first, rows2.count);
+      weigh_two<A>([&](int64_t r) { return x[r]; }, overlap, weights,
+                   &along_weights_[(k + 1) % set_.up * in_rows_ + rows2.tap], u, u2, grid_row_);
+    } else if (fu_.separable) {
+      weigh<A>(x, rows.count, &kNone, 1, weights, u, grid_row_);
+    } else {
+      for (int64_t p = 0; p < period_; ++p) {
+        const int64_t taps = across_[p].count;
+        weights = &up_weights_[(k % set_.up * period_ + p) * in_rows_ * up_taps_ + rows.tap * taps];
+        weigh<A>(x, rows.count, &up_offsets_[p * up_taps_], taps, weights, u + p * grid_plane_, grid_steps_ * block_);
+      }
     }
+    for (int64_t row = k; row <= k + pair; ++row, u = u2)
+      if (reads_)
+        scale(t, row, u);
+      else
+        activate(t, row, u);
+    return 1 + pair;
+  }
+
+  // Output row i, or that and the next, of the rows of the grid from i down on.
+  void make_output(const Task& t, int64_t i, bool pair, const A* const* rows) const {
+    if (!fd_.separable) return make_output(t, i, rows, fd_.height);
+    A *sum = summed(t), *sum2 = sum + grid_row_;
+    const A *column = fd_.column.get(), *row = sum, *row2 = sum2;
+    if (!pair) {
+      weigh<A>(rows, fd_.height, &kNone, 1, column, sum, grid_row_);
+      return make_output(t, i, &row, 1);
+    }
+    const Overlap overlap(0, fd_.height, set_.down, fd_.height);
+    weigh_two<A>([&](int64_t r) { return rows[r]; }, overlap, column, column, sum, sum2, grid_row_);
+    make_output(t, i, &row, 1);
+    make_output(t, i + 1, &row2, 1);
+  }
+
+  void make_output(const Task& t, int64_t i, const A* const* rows, int64_t count) const {
     const int64_t plane = out_row_ / out_planes_, skip = out_planes_ * y_.strides[3], apart = y_.strides[1];
     for (int64_t r = 0; r < out_planes_; ++r) {
       A* from = output(t) + r * plane;
-      weigh<A>({rows, count, &down_offsets_[r * fd_.width], fd_.width, fd_.rows.get()}, from, steps_ * block_);
+      weigh<A>(rows, count, &down_offsets_[r * fd_.width], fd_.width, fd_.rows.get(), from, steps_ * block_);
       T* y = y_.as<T>() + t.sample * y_.strides[0] + t.channel * apart + i * y_.strides[2]
              + (t.column + r) * y_.strides[3];
       const int64_t columns = ceil_div(t.columns - r, out_planes_);
@@ -464,8 +550,10 @@ class Pass {
   Filter<A> fu_, fd_;
   int64_t period_, in_planes_, out_planes_;
   int64_t up_taps_, in_rows_;  // taps and input rows that a sample of the grid meets, at most
+  int64_t in_ring_rows_, grid_rows_;  // of the rings
+  bool pairs_columns_, pairs_rows_, pairs_outputs_;  // made two by two: what they meet overlaps or adjoins
   Scratch<A> bias_;
-  Scratch<Phase> across_;
+  Scratch<Phase> across_, along_;
   Scratch<int64_t> up_offsets_;
   Scratch<A> up_weights_, along_weights_;
   Scratch<int64_t> down_offsets_;

@@ -28,6 +28,13 @@ constexpr int64_t kNone = 0;
 
 enum Code : uint8_t { kPositive, kNegative, kClamped };
 
+template <typename T>
+GF_HD T read(const uint8_t* p) {
+  T value;
+  std::memcpy(&value, p, sizeof value);
+  return value;
+}
+
 int64_t gcd(int64_t a, int64_t b) { return b == 0 ? a : gcd(b, a % b); }
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -463,24 +470,38 @@ class Pass {
   // The codes of column j of the grid, in the planes of t.codes.
   int64_t code_of(int64_t j) const { return j % period_ * grid_plane_ + j / period_ * block_; }
 
-  static uint8_t pack(uint8_t a, uint8_t b, uint8_t c, uint8_t d) {
-    return static_cast<uint8_t>(a | b << 2 | c << 4 | d << 6);
-  }
-
   void write_signs(const Task& t, uint8_t* to, int64_t bytes) const {
-    const uint8_t *c = t.codes, *d = c + grid_plane_;
-    if (block_ == 1 && period_ == 1) {
-      for (int64_t q = 0; q < bytes; ++q) to[q] = pack(c[4 * q], c[4 * q + 1], c[4 * q + 2], c[4 * q + 3]);
-    } else if (block_ == 1 && period_ == 2) {
-      for (int64_t q = 0; q < bytes; ++q) to[q] = pack(c[2 * q], d[2 * q], c[2 * q + 1], d[2 * q + 1]);
-    } else if (block_ == 1 && period_ == 4) {
-      for (int64_t q = 0; q < bytes; ++q) to[q] = pack(c[q], d[q], d[q + grid_plane_], d[q + 2 * grid_plane_]);
-    } else {
+    const uint8_t* c = t.codes;
+    const int64_t apart = signs_.strides[1], step = signs_.strides[3];
+    if (block_ == 1 && step == 1 && period_ == 1) {
+#pragma omp simd
       for (int64_t q = 0; q < bytes; ++q) {
-        const uint8_t* of[4];
-        for (int64_t i = 0; i < 4; ++i) of[i] = c + code_of(4 * q + i);
-        for (int64_t i = 0; i < t.channels; ++i)
-          to[q * signs_.strides[3] + i * signs_.strides[1]] = pack(of[0][i], of[1][i], of[2][i], of[3][i]);
+        const uint32_t w = read<uint32_t>(c + 4 * q);
+        to[q] = static_cast<uint8_t>(w | w >> 6 | w >> 12 | w >> 18);
+      }
+    } else if (block_ == 1 && step == 1 && period_ == 2) {
+      const uint8_t* c1 = c + grid_plane_;
+#pragma omp simd
+      for (int64_t q = 0; q < bytes; ++q) {
+        const int w = read<uint16_t>(c + 2 * q) | read<uint16_t>(c1 + 2 * q) << 2;
+        to[q] = static_cast<uint8_t>(w | w >> 4);
+      }
+    } else if (block_ == 1 && step == 1 && period_ == 4) {
+      const uint8_t *c1 = c + grid_plane_, *c2 = c1 + grid_plane_, *c3 = c2 + grid_plane_;
+#pragma omp simd
+      for (int64_t q = 0; q < bytes; ++q) to[q] = static_cast<uint8_t>(c[q] | c1[q] << 2 | c2[q] << 4 | c3[q] << 6);
+    } else {
+      const bool whole = apart == 1 && t.channels == kBlock;
+      for (int64_t q = 0; q < bytes; ++q, to += step) {
+        alignas(kBlock) uint8_t packed[kBlock] = {};
+        for (int i = 0; i < 4; ++i) {
+          const uint8_t* of = c + code_of(4 * q + i);
+          for (int64_t k = 0; k < kBlock; ++k) packed[k] |= static_cast<uint8_t>(of[k] << 2 * i);
+        }
+        if (whole)
+          std::memcpy(to, packed, kBlock);
+        else
+          for (int64_t k = 0; k < t.channels; ++k) to[k * apart] = packed[k];
       }
     }
   }
@@ -503,44 +524,52 @@ class Pass {
     const int64_t bytes = ceil_div(columns + 3, 4);
     const int64_t begin = std::clamp<int64_t>(-byte, 0, bytes), end = std::clamp(signs_.sizes[3] - byte, begin, bytes);
     uint8_t* codes = t.codes;
-    if (block_ == 1) {
-      uint8_t* flat = codes + grid_row_;
-      const int64_t step = signs_.strides[3];
-      from += byte * step;
-      std::fill(flat, flat + 4 * begin, kClamped);
-      if (step == 1) {
-        for (int64_t q = begin; q < end; ++q)
-          for (int i = 0; i < 4; ++i) flat[4 * q + i] = from[q] >> 2 * i & 3;
-      } else {
-        for (int64_t q = begin; q < end; ++q)
-          for (int i = 0; i < 4; ++i) flat[4 * q + i] = from[q * step] >> 2 * i & 3;
-      }
-      std::fill(flat + 4 * end, flat + 4 * bytes, kClamped);
-      flat += first - 4 * byte;
-      if (period_ == 1) {
-        std::copy(flat, flat + columns, codes);
-      } else if (period_ == 2) {
-        for (int64_t m = 0; m < grid_steps_; ++m)
-          for (int p = 0; p < 2; ++p) codes[p * grid_plane_ + m] = flat[2 * m + p];
-      } else {
-        for (int64_t p = 0; p < period_; ++p)
-          for (int64_t m = 0; m < grid_steps_; ++m) codes[p * grid_plane_ + m] = flat[period_ * m + p];
+    from += byte * signs_.strides[3];
+    if (block_ > 1) {
+      const bool whole = signs_.strides[1] == 1 && t.channels == kBlock;
+      for (int64_t j = 0; j < columns; ++j) {
+        const int64_t q = (first - 4 * byte + j) / 4, shift = ((first + j) & 3) * 2;
+        uint8_t* to = codes + code_of(j);
+        if (q < begin || q >= end) {
+          std::fill(to, to + kBlock, kClamped);
+          continue;
+        }
+        const uint8_t* bits = from + q * signs_.strides[3];
+        if (whole) {
+          for (int64_t c = 0; c < kBlock; c += 8) {
+            const uint64_t two = read<uint64_t>(bits + c) >> shift & 0x0303030303030303u;
+            std::memcpy(to + c, &two, sizeof two);
+          }
+        } else {
+          for (int64_t c = 0; c < t.channels; ++c) to[c] = bits[c * signs_.strides[1]] >> shift & 3;
+        }
       }
       return;
     }
-    for (int64_t j = 0; j < columns; ++j) {
-      const int64_t q = floor_div(first + j, 4), shift = (first + j - 4 * q) * 2;
-      uint8_t* to = codes + code_of(j);
-      if (q < byte + begin || q >= byte + end) {
-        std::fill(to, to + kBlock, kClamped);
-        continue;
+    uint8_t* flat = codes + grid_row_;  // in the order of columns
+    std::fill(flat, flat + 4 * begin, kClamped);
+    const int64_t step = signs_.strides[3], steps = grid_steps_;
+#pragma omp simd
+    for (int64_t q = begin; q < end; ++q) {
+      const uint32_t b = from[q * step], four = (b | b << 6 | b << 12 | b << 18) & 0x03030303u;
+      std::memcpy(flat + 4 * q, &four, sizeof four);
+    }
+    std::fill(flat + 4 * end, flat + 4 * bytes, kClamped);
+    flat += first - 4 * byte;
+    if (period_ == 2) {
+      uint8_t* odd = codes + grid_plane_;
+#pragma omp simd
+      for (int64_t m = 0; m < steps; ++m) {
+        const uint16_t two = read<uint16_t>(flat + 2 * m);
+        codes[m] = static_cast<uint8_t>(two);
+        odd[m] = static_cast<uint8_t>(two >> 8);
       }
-      const uint8_t* bits = from + q * signs_.strides[3];
-      if (signs_.strides[1] == 1 && t.channels == kBlock) {
-        for (int64_t c = 0; c < kBlock; ++c) to[c] = bits[c] >> shift & 3;
-      } else {
-        for (int64_t c = 0; c < t.channels; ++c) to[c] = bits[c * signs_.strides[1]] >> shift & 3;
-      }
+      return;
+    }
+    const int64_t period = period_;
+    for (int64_t p = 0; p < period; ++p, codes += grid_plane_) {
+#pragma omp simd
+      for (int64_t m = 0; m < steps; ++m) codes[m] = flat[period * m + p];
     }
   }
 

@@ -20,8 +20,8 @@ namespace {
 using namespace gan_fast;
 
 constexpr int64_t kBlock = 16;             // channels of channels_last that are walked together
-constexpr int64_t kNarrow = 32;            // planes of fewer columns are walked in blocks of channels as well
-constexpr int64_t kStripBytes = 40 << 10;  // of the rings
+constexpr int64_t kNarrow = 48;            // planes of fewer columns are walked in blocks of channels as well
+constexpr int64_t kStripBytes = 384 << 10;  // of the rings: they are to stay in the second-level cache
 constexpr int64_t kStep = 16;              // a strip is as many outputs of each plane, or a multiple
 constexpr int64_t kMinBand = 16;           // output rows that are worth a task
 constexpr int64_t kNone = 0;
@@ -579,7 +579,7 @@ class Pass {
   Filter<A> fu_, fd_;
   int64_t period_, in_planes_, out_planes_;
   int64_t up_taps_, in_rows_;  // taps and input rows that a sample of the grid meets, at most
-  int64_t in_ring_rows_, grid_rows_;  // of the rings
+  int64_t in_ring_rows_, grid_rows_;  // of the rings: they are to stay in the second-level cache
   bool pairs_columns_, pairs_rows_, pairs_outputs_;  // made two by two: what they meet overlaps or adjoins
   Scratch<A> bias_;
   Scratch<Phase> across_, along_;

@@ -116,7 +116,9 @@ def samples() -> Iterator[Sample]:
         # more rows, columns and channels than one tile of any kernel
         large = {"up": 2, "down": 2, "padding": [4, 5, 5, 4], "clamp": 3.0}
         yield _make(f"large-{layout}", (1, 20, 18, 38), "6", "6", **large, **more)
+        yield _make(f"broad-{layout}", (1, 2, 4, 200), "12", "12", up=2, down=2, padding=10, **more)
         yield _make(f"one-pixel-{layout}", (2, 3, 1, 1), "6", "6", up=2, down=2, padding=5, **more)
+    yield _make("tall", (1, 2, 90, 5), "6", "6", up=2, down=2, padding=5, clamp=3.0)
     yield _make("slope0", (2, 3, 6, 5), "4", "4", up=2, down=2, padding=3, slope=0.0, clamp=2.0)
     yield _make("slope1", (2, 3, 6, 5), "4", "4", up=2, down=2, padding=3, slope=1.0)
     yield _make("negative-slope", (2, 3, 6, 5), "4", "4", up=2, down=2, padding=3, slope=-0.3, clamp=2.0)
@@ -125,5 +127,5 @@ def samples() -> Iterator[Sample]:
     yield _make("rank1", (2, 3, 6, 5), "1x5", "4x1", up=2, down=2, padding=[5, 4, 4, 4])
     yield _make("one-row", (2, 3, 1, 9), "6", "6", up=2, down=2, padding=5)
     yield _make("one-column", (2, 3, 9, 1), "6", "6", up=2, down=2, padding=5)
-    yield _make("one-channel", (3, 1, 6, 5), "6", "6", up=2, down=2, padding=5, clamp=2.0)
+    yield _make("one-channel", (3, 1, 7, 5), "6", "6", up=2, down=2, padding=5, clamp=2.0)
     yield _make("empty", (0, 3, 4, 4), "4", "4", up=2, down=2, padding=3)

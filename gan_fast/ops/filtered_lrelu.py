@@ -15,7 +15,7 @@ from gan_fast.ops.bias_act import NO_CLAMP, bias_act
 from gan_fast.ops.primitive import Primitive, needs
 from gan_fast.ops.upfirdn2d import Ints, dense, filter_size, memory_format_of, parse_padding, upfirdn2d
 
-MAX_TAPS = 64  # of a side of a filter that the fused kernels take
+MAX_TAPS, MAX_FACTOR = 24, 4  # that the fused kernels take: filters by side, up and down
 
 # The samples of the upsampled grid that the second filter meets, and their signs, are [(H' - 1) down + fh, ...] for an
 # output of H' rows. Two bits a sample: 0 where the pre-activation is positive, 1 where it is not, 2 where the output of
@@ -174,8 +174,8 @@ def filtered_lrelu(
     the signs given: differentiable in x and b any number of times on every backend. Only backend="reference" gives
     gradients of fu and fd.
 
-    Filters of more than 64 taps a side, and calls on a backend with no kernel of this op, are composed of `upfirdn2d`
-    and `bias_act` on that backend, which rounds u and v to x's dtype.
+    Filters of more than 24 taps a side, up or down beyond 4, and backends with no kernel of this op run as `upfirdn2d`
+    and `bias_act` on that backend, which rounds u and v to x's dtype and keeps them for the gradient.
 
     Raises TypeError or ValueError that names the argument; RuntimeError if a named backend cannot run.
 
@@ -206,7 +206,8 @@ def filtered_lrelu(
             raise RuntimeError(f"filtered_lrelu: backend '{backend}' gives no gradient of fu, fd; use 'reference'")
         backend = "reference"
     taken = resolve("filtered_lrelu", x, backend)
-    if taken == "reference" or not has_kernel("filtered_lrelu", taken) or max(*fu.shape, *fd.shape) > MAX_TAPS:
+    fits = max(*fu.shape, *fd.shape) <= MAX_TAPS and max(up, down) <= MAX_FACTOR
+    if taken == "reference" or not fits or not has_kernel("filtered_lrelu", taken):
         return _composed(x, b, fu, fd, up, down, padding, gain, slope, clamp, flip_filter, taken)
     wants_grad = torch.is_grad_enabled() and (x.requires_grad or (b is not None and b.requires_grad))
     y, _ = _filtered_lrelu(

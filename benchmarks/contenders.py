@@ -29,7 +29,7 @@ def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32)
     if case.channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
     tensors = [x]
-    if case.op == "bias_act":
+    if case.op in ("bias_act", "filtered_lrelu"):
         tensors.append((draw(case.shape[1]) + 1 / 128).to(device, dtype))
     return [t.requires_grad_() for t in tensors]
 
@@ -38,14 +38,22 @@ def settings_of(case: Case, device: torch.device) -> dict:
     settings = dict(case.settings)
     if "f" in settings:
         settings["f"] = ops.setup_filter(settings["f"], device=device)
+    for name in settings.keys() & {"fu", "fd"}:
+        settings[name] = torch.tensor(settings[name], device=device)
     return settings
 
 
 def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Function]:
     """Functions of the tensors of `inputs`, ours first."""
     settings = settings_of(case, device)
-    call = functools.partial(getattr(ops, case.op), **settings)
-    primitive = "bias_act" if case.op == "bias_act" else "upfirdn2d"
+    function = getattr(ops, case.op)
+    if case.op == "filtered_lrelu":
+
+        def function(x: Tensor, b: Tensor, **settings: object) -> Tensor:
+            return ops.filtered_lrelu(x, b=b, **settings)
+
+    call = functools.partial(function, **settings)
+    primitive = case.op if case.op in ("bias_act", "filtered_lrelu") else "upfirdn2d"
     found: dict[str, Function] = {
         backend: functools.partial(call, backend=backend)
         for backend in backends.BACKENDS
@@ -55,6 +63,8 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
     if case.compiled and mode != "second_order":  # which torch.compile does not have
         torch._dynamo.reset()
         found["compile"] = torch.compile(found["reference"], dynamic=False)
+    if case.op == "filtered_lrelu":
+        return found | plain_filtered_lrelu(case, **settings)
     return found | (plain_bias_act(**settings) if case.op == "bias_act" else plain_resampling(case, settings["f"]))
 
 
@@ -79,6 +89,45 @@ def plain_bias_act(act: str, clamp: float | None = None) -> dict[str, Function]:
         return y if clamp is None else y.clamp(-clamp, clamp)
 
     return {"plain": plain}
+
+
+def plain_filtered_lrelu(
+    case: Case, fu: Tensor, fd: Tensor, up: int, down: int, padding: tuple[int, int, int, int], clamp: float
+) -> dict[str, Function]:
+    """Depthwise convolutions, transposed to upsample, around PyTorch's activation; and our ops one after the other."""
+    c = case.shape[1]
+    before, after = padding[0], padding[1]
+    layout = torch.channels_last if case.channels_last else torch.contiguous_format
+    n, gain = fu.shape[0], ACTIVATIONS["lrelu"].gain
+
+    def depthwise(f: Tensor) -> list[Tensor]:
+        kernels = [f] if f.ndim == 2 else [f[:, None], f[None, :]]
+        return [k.expand(c, 1, *k.shape).contiguous(memory_format=layout) for k in kernels]
+
+    ups = depthwise(fu * (up if fu.ndim == 1 else up * up))
+    downs = depthwise(fd.flip(list(range(fd.ndim))))
+
+    def plain(x: Tensor, b: Tensor) -> Tensor:
+        x = x + b[:, None, None]
+        size = [s * up + before + after - n + 1 for s in x.shape[2:]]
+        for w in ups:
+            along = [k > 1 for k in w.shape[2:]]
+            stride, crop = [up if a else 1 for a in along], [n - 1 - before if a else 0 for a in along]
+            x = F.conv_transpose2d(x, w, stride=stride, padding=crop, groups=c)
+        x = x[:, :, : size[0], : size[1]]
+        x = (F.leaky_relu(x, 0.2) * gain).clamp(-clamp, clamp)
+        for w in downs:
+            x = F.conv2d(x, w, stride=[down if k > 1 else 1 for k in w.shape[2:]], groups=c)
+        return x
+
+    def unfused(x: Tensor, b: Tensor) -> Tensor:
+        u = ops.upfirdn2d(ops.bias_act(x, b), fu, up=up, padding=padding, gain=up**2)
+        return ops.upfirdn2d(ops.bias_act(u, act="lrelu", clamp=clamp), fd, down=down)
+
+    found = {"plain": plain, "unfused": unfused}
+    if not case.channels_last:
+        found["plain" + OTHER_FORMAT] = plain
+    return found
 
 
 def plain_resampling(case: Case, f: Tensor) -> dict[str, Function]:

@@ -64,7 +64,7 @@ def radial(up: int, n: int) -> tuple[tuple[float, ...], ...]:
 ALIAS_FREE: dict[str, dict[str, Any]] = {
     "up2down2": {"fu": separable(2, 12), "fd": separable(2, 12), "up": 2, "down": 2, "padding": (9, 8, 9, 8)},
     "up4down2": {"fu": separable(4, 24), "fd": separable(2, 12), "up": 4, "down": 2, "padding": (16, 15, 16, 15)},
-    "up2down4": {"fu": separable(2, 12), "fd": separable(4, 24), "up": 2, "down": 4, "padding": (16, 15, 16, 15)},
+    "up2down4": {"fu": separable(2, 12), "fd": separable(4, 24), "up": 2, "down": 4, "padding": (11, 10, 11, 10)},
     "up2down2radial": {"fu": separable(2, 12), "fd": radial(2, 12), "up": 2, "down": 2, "padding": (9, 8, 9, 8)},
     "up2down2radials": {"fu": radial(2, 12), "fd": radial(2, 12), "up": 2, "down": 2, "padding": (9, 8, 9, 8)},
 }

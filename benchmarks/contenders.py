@@ -109,12 +109,13 @@ def plain_filtered_lrelu(
 
     def plain(x: Tensor, b: Tensor) -> Tensor:
         x = x + b[:, None, None]
-        size = [s * up + before + after - n + 1 for s in x.shape[2:]]
         for w in ups:
             along = [k > 1 for k in w.shape[2:]]
-            stride, crop = [up if a else 1 for a in along], [n - 1 - before if a else 0 for a in along]
-            x = F.conv_transpose2d(x, w, stride=stride, padding=crop, groups=c)
-        x = x[:, :, : size[0], : size[1]]
+            crop = [(n - 1 - before) * a for a in along]
+            less = [(up + after - before - 1) * a for a in along]  # is cropped at the end
+            x = F.conv_transpose2d(
+                x, w, stride=[up if a else 1 for a in along], padding=crop, output_padding=less, groups=c
+            )
         x = (F.leaky_relu(x, 0.2) * gain).clamp(-clamp, clamp)
         for w in downs:
             x = F.conv2d(x, w, stride=[down if k > 1 else 1 for k in w.shape[2:]], groups=c)

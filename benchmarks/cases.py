@@ -14,8 +14,8 @@ MODES = ("forward", "forward_backward", "second_order")
 class Case:
     """One call of an op on float32 tensors.
 
-    shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps. quick: kept in a --quick run.
-    compiled: torch.compile runs too (each of its runs compiles for some ten seconds).
+    shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps. quick: kept in a
+    --quick run. compiled: torch.compile runs too (each of its runs compiles for some ten seconds).
     """
 
     op: str
@@ -38,7 +38,6 @@ SYM6 = (
 )
 SHAPES = ((8, 512, 16, 16), (8, 256, 32, 32), (4, 128, 64, 64), (2, 64, 128, 128))
 RESAMPLING = ("upsample2d", "downsample2d", "filter2d")
-
 
 
 def lowpass(r: float, up: int, n: int) -> float:

@@ -19,11 +19,11 @@ namespace {
 
 using namespace gan_fast;
 
-constexpr int64_t kBlock = 16;             // channels of channels_last that are walked together
-constexpr int64_t kNarrow = 48;            // planes of fewer columns are walked in blocks of channels as well
+constexpr int64_t kBlock = 16;              // channels of channels_last that are walked together
+constexpr int64_t kNarrow = 48;             // planes of fewer columns are walked in blocks of channels as well
 constexpr int64_t kStripBytes = 384 << 10;  // of the rings: they are to stay in the second-level cache
-constexpr int64_t kStep = 16;              // a strip is as many outputs of each plane, or a multiple
-constexpr int64_t kMinBand = 16;           // output rows that are worth a task
+constexpr int64_t kStep = 16;               // a strip is as many outputs of each plane, or a multiple
+constexpr int64_t kMinBand = 16;            // output rows that are worth a task
 constexpr int64_t kNone = 0;
 
 enum Code : uint8_t { kPositive, kNegative, kClamped };
@@ -198,8 +198,16 @@ class Pass {
     parallel_for(images * bands, threads, [&](int64_t task, int thread) {
       const int64_t image = task / bands, first = task % bands * band;
       if (first >= out) return;
-      Task t = {image / blocks, image % blocks * block_,     0, first, std::min(first + band, out), 0, 0,
-                nullptr,        memory.get() + thread * share_, codes.get() + thread * code_share_};
+      Task t = {image / blocks,
+                image % blocks * block_,
+                0,
+                first,
+                std::min(first + band, out),
+                0,
+                0,
+                nullptr,
+                memory.get() + thread * share_,
+                codes.get() + thread * code_share_};
       t.channels = std::min(block_, x_.sizes[1] - t.channel);
       for (t.column = 0; t.column < y_.sizes[3]; t.column += strip_) {
         t.columns = std::min(strip_, y_.sizes[3] - t.column);
@@ -578,8 +586,8 @@ class Pass {
   bool reads_, writes_;
   Filter<A> fu_, fd_;
   int64_t period_, in_planes_, out_planes_;
-  int64_t up_taps_, in_rows_;  // taps and input rows that a sample of the grid meets, at most
-  int64_t in_ring_rows_, grid_rows_;  // of the rings: they are to stay in the second-level cache
+  int64_t up_taps_, in_rows_;                        // taps and input rows that a sample of the grid meets, at most
+  int64_t in_ring_rows_, grid_rows_;                 // of the rings: they are to stay in the second-level cache
   bool pairs_columns_, pairs_rows_, pairs_outputs_;  // made two by two: what they meet overlaps or adjoins
   Scratch<A> bias_;
   Scratch<Phase> across_, along_;
@@ -597,8 +605,8 @@ class Pass {
 void filtered_lrelu(TensorView x, TensorView b, TensorView fu, TensorView fd, int64_t up, int64_t down, Ints padding,
                     double gain, double slope, double clamp, bool flip_filter, bool, TensorView y, TensorView signs) {
   dispatch(x.dtype, [&](auto zero) {
-    const Settings set = {
-        up, down, padding[0], padding[2], flip_filter, static_cast<double>(up * up), gain, slope, clamp, 0, 0};
+    const Settings set = {up,    down,  padding[0], padding[2], flip_filter, static_cast<double>(up * up), gain,
+                          slope, clamp, 0,          0};
     Pass<decltype(zero)>(x, b, fu, fd, set, y, signs, false).run();
   });
 }
@@ -606,8 +614,7 @@ void filtered_lrelu(TensorView x, TensorView b, TensorView fu, TensorView fd, in
 void filtered_lrelu_grad(TensorView x, TensorView signs, TensorView fu, TensorView fd, int64_t up, int64_t down,
                          Ints padding, Ints offset, double gain, double slope, bool flip_filter, TensorView y) {
   dispatch(x.dtype, [&](auto zero) {
-    const Settings set = {up,   down,  padding[0], padding[2], flip_filter, 1.0,
-                          gain, slope, -1.0,       offset[0],  offset[1]};
+    const Settings set = {up, down, padding[0], padding[2], flip_filter, 1.0, gain, slope, -1.0, offset[0], offset[1]};
     Pass<decltype(zero)>(x, {}, fu, fd, set, y, signs, true).run();
   });
 }

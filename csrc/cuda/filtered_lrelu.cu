@@ -1,12 +1,12 @@
-// filtered_lrelu and its linear form, one kernel a call: a block makes a tile of outputs of one plane, and the upsampled
-// samples behind it live in shared memory only.
+// filtered_lrelu and its linear form, one kernel a call: a block makes a tile of outputs of one plane, and the
+// upsampled samples behind it live in shared memory only.
 //
 // Coordinates along an axis, with taps as those of a correlation:
 //   grid    k: u[k] = sum over a of fu[a] z[k + a - x0], where z[i up] = x[i], else 0
 //   input   i meets k through tap a = i up + x0 - k
 //   output  j: y[j] = sum over a of fd[a] v[j down + a]
-// A tile of outputs begins at sample `tile down` of the grid; what is before `r`, the phase of that sample, is a multiple
-// of up. Columns of the grid are made four at a time: the signs of four are a byte.
+// A tile of outputs begins at sample `tile down` of the grid; what is before `r`, the phase of that sample, is a
+// multiple of up. Columns of the grid are made four at a time: the signs of four are a byte.
 //
 // Stages, with a barrier after each:      of 1-D filters                      of 2-D filters
 //   x + b                                 input    [in_h, in_w]               input
@@ -167,7 +167,8 @@ __global__ void __launch_bounds__(kThreads) filtered_lrelu_kernel(const Problem 
   const Layout size(tile_h, tile_w, up, down, fu_h, fu_w, fd_h, fd_w, separable_up, separable_down);
   const int quads = size.grid_w / kQuad;
 
-  A *first = reinterpret_cast<A*>(shared), *second = first + size.first, *fu = second + size.second, *fd = fu + size.up_taps;
+  A *first = reinterpret_cast<A*>(shared), *second = first + size.first, *fu = second + size.second,
+    *fd = fu + size.up_taps;
   A *input = separable_up ? first : second, *rows = second, *grid = first, *columns = second;
   const int thread = threadIdx.x;
   for (int i = thread; i < size.up_taps; i += kThreads)
@@ -228,8 +229,7 @@ __global__ void __launch_bounds__(kThreads) filtered_lrelu_kernel(const Problem 
           const Meeting mx = meeting(across.phase + k + j, up);
           const A* from = input + from_row * size.in_w + mx.input - inputs_before_x;
           for_taps<K>(m.tap, fu_h, up, [&](int a, int r) {
-            for_taps<K>(mx.tap, fu_w, up,
-                        [&](int b, int s) { u.v[j] += fu[a * fu_w + b] * from[r * size.in_w + s]; });
+            for_taps<K>(mx.tap, fu_w, up, [&](int b, int s) { u.v[j] += fu[a * fu_w + b] * from[r * size.in_w + s]; });
           });
         }
       }
@@ -255,8 +255,8 @@ __global__ void __launch_bounds__(kThreads) filtered_lrelu_kernel(const Problem 
         }
         // tiles share a few rows and columns of the grid: each writes those that are its own
         const int sign_row = along.grid + row, byte = across.grid / kQuad + k / kQuad;
-        const bool own = (row < tile_h * down || tile_y == p.tiles_along - 1)
-                         && (k < tile_w * down || tile_x == p.tiles_across - 1);
+        const bool own =
+            (row < tile_h * down || tile_y == p.tiles_along - 1) && (k < tile_w * down || tile_x == p.tiles_across - 1);
         if (p.write_signs && own && sign_row < p.sign_h && byte < p.sign_bytes)
           signs[sign_row * p.sign_strides.h + byte * p.sign_strides.w] = static_cast<uint8_t>(bits);
       }

@@ -60,9 +60,7 @@ def _adjoint(ctx: Any, dy: Tensor) -> Tensor:
     padding = [first[0], last[0] - first[0], first[1], last[1] - first[1]]
     offset = [offset[0] + x0 - uw + 1, offset[1] + y0 - uh + 1]
     dy = dense(dy)
-    return _filtered_lrelu_grad(
-        dy, signs, fd, fu, down, up, padding, offset, gain, slope, not flip_filter, ctx.backend
-    )
+    return _filtered_lrelu_grad(dy, signs, fd, fu, down, up, padding, offset, gain, slope, not flip_filter, ctx.backend)
 
 
 def _setup(ctx: Any, inputs: tuple, output: tuple) -> None:
@@ -102,9 +100,7 @@ _filtered_lrelu_grad = Primitive(
     "filtered_lrelu",
     "filtered_lrelu_grad(Tensor x, Tensor signs, Tensor fu, Tensor fd, int up, int down, int[] padding, int[] offset, "
     "float gain, float slope, bool flip_filter) -> Tensor",
-    lambda x, signs, fu, fd, up, down, padding, *rest: _empty(
-        x, *_output_size(x, fu, fd, up, down, padding), x.dtype
-    ),
+    lambda x, signs, fu, fd, up, down, padding, *rest: _empty(x, *_output_size(x, fu, fd, up, down, padding), x.dtype),
     _grad_setup,
     _grad_backward,
 )

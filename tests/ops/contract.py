@@ -14,6 +14,7 @@ CUDA = torch.cuda.is_available()
 
 def backends_of(op: str) -> list[str]:
     """CUDA kernels need a GPU here; without one tests/csrc/test_cuda_on_cpu.py executes them on the CPU."""
+
     def has(backend: str, parts: tuple[str, ...]) -> bool:
         return all((ROOT / SOURCES[backend].format(part)).exists() for part in parts)
 

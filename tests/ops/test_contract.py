@@ -14,7 +14,11 @@ from gan_fast.ops.upfirdn2d import _upfirdn2d
 
 PAIRS = [(op, backend) for op in testing.OPS for backend in backends_of(op)]
 CALLS = [pytest.param(s, b, id=f"{s}-{b}") for op, b in PAIRS for s in testing.samples(op)]
-FEW = [c for c in CALLS if c.values[0].name in ("lrelu-bias-clamp", "swish-bias", "up2-channels_last", "3x5", "up2", "slope0")]
+FEW = [
+    c
+    for c in CALLS
+    if c.values[0].name in ("lrelu-bias-clamp", "swish-bias", "up2-channels_last", "3x5", "up2", "slope0")
+]
 
 
 @pytest.mark.parametrize(("sample", "backend"), CALLS)
@@ -246,9 +250,11 @@ def test_opcheck_filtered_lrelu(backend: str, memory_format: torch.memory_format
     f = ops.setup_filter([1, 3, 3, 1], device=x.device)
     resampling = (f, f, 2, 1, [2, 1, 3, 2])
     settings = (1.3, 0.2, 0.9, False, True)
-    y, signs = _filtered_lrelu(x, b.detach(), *resampling, *settings, backend)
+    _, signs = _filtered_lrelu(x, b.detach(), *resampling, *settings, backend)
     assert not signs.requires_grad
-    assert set(opcheck(_filtered_lrelu.registered, (x.clone().requires_grad_(), b, *resampling, *settings, backend)).values()) == {"SUCCESS"}
+    assert set(
+        opcheck(_filtered_lrelu.registered, (x.clone().requires_grad_(), b, *resampling, *settings, backend)).values()
+    ) == {"SUCCESS"}
     args = (x.clone().requires_grad_(), signs, *resampling, [0, 0], 1.3, 0.2, False, backend)
     assert set(opcheck(_filtered_lrelu_grad.registered, args).values()) == {"SUCCESS"}
 

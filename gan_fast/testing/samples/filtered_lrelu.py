@@ -16,7 +16,7 @@ MARGIN = 0.012  # several roundings to bfloat16
 
 
 def _filter(kind: str, seed: int) -> Tensor | None:
-    """"12": separable. "3x5": not of rank 1. "radial12": of no rank either, and symmetric."""
+    """ "12": separable. "3x5": not of rank 1. "radial12": of no rank either, and symmetric."""
     if kind == "none":
         return None
     if kind.startswith("radial"):

@@ -47,7 +47,7 @@ MUTANTS = [
     Mutant("csrc/cpu/bias_act.cpp", "second cotangent lost", "v *= load(ddx[i + j]);", ""),
     Mutant("csrc/cpu/bias_act.cpp", "bias sum short of a lane", "sum[j] += d[j];", "if (j) sum[j] += d[j];"),
     Mutant("csrc/cpu/upfirdn2d.cpp", "tap dropped", "phase.taps};", "phase.taps - (phase.taps > 1)};"),
-    Mutant("csrc/cpu/upfirdn2d.cpp", "filter not flipped", "full[flip ? i : size - 1 - i]", "full[i]"),
+    Mutant("csrc/cpu/upfirdn2d.cpp", "filter not flipped", "filter_(f, flip, gain)", "filter_(f, true, gain)"),
     Mutant("csrc/cpu/upfirdn2d.cpp", "last row unwritten", "i < last; ++i, y += ", "i < last - 1; ++i, y += "),
     Mutant("csrc/cpu/filtered_lrelu.cpp", "clamp code lost", ">= clamp ? kClamped : code;", ">= clamp ? code : code;"),
     Mutant("csrc/cpu/filtered_lrelu.cpp", "shared row added once", "sum1[v] += w1 * x;", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +14,8 @@ MODES = ("forward", "forward_backward", "second_order")
 class Case:
     """One call of an op on float32 tensors.
 
-    shape: of x. settings: keyword arguments, of which "f" is given as filter taps. quick: kept in a --quick run.
-    compiled: torch.compile runs too (each of its runs compiles for some ten seconds).
+    shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps. quick: kept in a
+    --quick run. compiled: torch.compile runs too (each of its runs compiles for some ten seconds).
     """
 
     op: str
@@ -38,6 +39,35 @@ SYM6 = (
 SHAPES = ((8, 512, 16, 16), (8, 256, 32, 32), (4, 128, 64, 64), (2, 64, 128, 128))
 RESAMPLING = ("upsample2d", "downsample2d", "filter2d")
 
+
+def lowpass(r: float, up: int, n: int) -> float:
+    """A windowed sinc for `up` times the samples, rounded so that filtering multiples of 1/128 in float32 is exact:
+
+    all contenders then agree on the sign of each sample.
+    """
+    window = math.cos(math.pi * r / (n + 1)) ** 2 if abs(r) < n / 2 else 0
+    sinc = math.sin(math.pi * r / up) / (math.pi * r / up) if r else 1
+    return round(64 * window * sinc / up) / 64
+
+
+def separable(up: int, n: int) -> tuple[float, ...]:
+    return tuple(lowpass(i - (n - 1) / 2, up, n) for i in range(n))
+
+
+def radial(up: int, n: int) -> tuple[tuple[float, ...], ...]:
+    at = [i - (n - 1) / 2 for i in range(n)]
+    return tuple(tuple(lowpass(math.hypot(a, b), up, n) / 4 for b in at) for a in at)
+
+
+# up, down, filters and padding of StyleGAN3's layers
+ALIAS_FREE: dict[str, dict[str, Any]] = {
+    "up2down2": {"fu": separable(2, 12), "fd": separable(2, 12), "up": 2, "down": 2, "padding": (9, 8, 9, 8)},
+    "up4down2": {"fu": separable(4, 24), "fd": separable(2, 12), "up": 4, "down": 2, "padding": (16, 15, 16, 15)},
+    "up2down4": {"fu": separable(2, 12), "fd": separable(4, 24), "up": 2, "down": 4, "padding": (11, 10, 11, 10)},
+    "up2down2radial": {"fu": separable(2, 12), "fd": radial(2, 12), "up": 2, "down": 2, "padding": (9, 8, 9, 8)},
+    "up2down2radials": {"fu": radial(2, 12), "fd": radial(2, 12), "up": 2, "down": 2, "padding": (9, 8, 9, 8)},
+}
+
 # the layers of StyleGAN2 networks; op, name, shape, settings, quick, compiled
 TABLE: list[tuple[str, str, tuple[int, ...], dict[str, Any], bool, bool]] = [
     *(
@@ -58,6 +88,11 @@ TABLE: list[tuple[str, str, tuple[int, ...], dict[str, Any], bool, bool]] = [
     *(
         ("bias_act", act, (4, 128, 64, 64), {"act": act}, False, False)
         for act in ("linear", "relu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
+    ),
+    *(
+        ("filtered_lrelu", name, shape, settings | {"clamp": 256.0}, name == "up2down2" and shape[2] == 36, False)
+        for name, settings in ALIAS_FREE.items()
+        for shape in ((4, 128, 36, 36), (1, 64, 148, 148))
     ),
 ]
 CASES = [

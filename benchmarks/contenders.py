@@ -33,7 +33,7 @@ def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32)
     if case.channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
     tensors = [x]
-    if case.op == "bias_act":
+    if case.op in ("bias_act", "filtered_lrelu"):
         tensors.append((draw(case.shape[1]) + 1 / 128).to(device, dtype))
     if case.op == "grid_sample":
         theta = torch.tensor([[0.9, 0.2, 0.1], [-0.2, 0.9, 0.05]], device=device, dtype=dtype)
@@ -46,14 +46,23 @@ def settings_of(case: Case, device: torch.device) -> dict:
     settings = dict(case.settings)
     if "f" in settings:
         settings["f"] = ops.setup_filter(settings["f"], device=device)
+    for name in settings.keys() & {"fu", "fd"}:
+        settings[name] = torch.tensor(settings[name], device=device)
     return settings
 
 
 def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Function]:
     """Functions of the tensors of `inputs`, ours first."""
     settings = settings_of(case, device)
-    call = functools.partial(getattr(ops, case.op), **settings)
-    primitive = case.op if case.op in ("bias_act", "grid_sample", "minibatch_stddev") else "upfirdn2d"
+    function = getattr(ops, case.op)
+    if case.op == "filtered_lrelu":
+
+        def function(x: Tensor, b: Tensor, **settings: object) -> Tensor:
+            return ops.filtered_lrelu(x, b=b, **settings)
+
+    call = functools.partial(function, **settings)
+    with_kernels = ("bias_act", "filtered_lrelu", "grid_sample", "minibatch_stddev")
+    primitive = case.op if case.op in with_kernels else "upfirdn2d"
     found: dict[str, Function] = {
         backend: functools.partial(call, backend=backend)
         for backend in backends.BACKENDS
@@ -65,6 +74,8 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
         found["compile"] = torch.compile(found["reference"], dynamic=False)
     if case.op == "bias_act":
         return found | plain_bias_act(**settings)
+    if case.op == "filtered_lrelu":
+        return found | plain_filtered_lrelu(case, **settings)
     if case.op == "grid_sample":
         plain = {"plain": functools.partial(F.grid_sample, align_corners=False)}
         return found | (plain if mode != "second_order" else {})  # which F.grid_sample does not have
@@ -92,6 +103,46 @@ def plain_bias_act(act: str, clamp: float | None = None) -> dict[str, Function]:
         return y if clamp is None else y.clamp(-clamp, clamp)
 
     return {"plain": plain}
+
+
+def plain_filtered_lrelu(
+    case: Case, fu: Tensor, fd: Tensor, up: int, down: int, padding: tuple[int, int, int, int], clamp: float
+) -> dict[str, Function]:
+    """Depthwise convolutions, transposed to upsample, around PyTorch's activation; and our ops one after the other."""
+    c = case.shape[1]
+    before, after = padding[0], padding[1]
+    layout = torch.channels_last if case.channels_last else torch.contiguous_format
+    n, gain = fu.shape[0], ACTIVATIONS["lrelu"].gain
+
+    def depthwise(f: Tensor) -> list[Tensor]:
+        kernels = [f] if f.ndim == 2 else [f[:, None], f[None, :]]
+        return [k.expand(c, 1, *k.shape).contiguous(memory_format=layout) for k in kernels]
+
+    ups = depthwise(fu * (up if fu.ndim == 1 else up * up))
+    downs = depthwise(fd.flip(list(range(fd.ndim))))
+
+    def plain(x: Tensor, b: Tensor) -> Tensor:
+        x = x + b[:, None, None]
+        for w in ups:
+            along = [k > 1 for k in w.shape[2:]]
+            crop = [(n - 1 - before) * a for a in along]
+            less = [(up + after - before - 1) * a for a in along]  # is cropped at the end
+            x = F.conv_transpose2d(
+                x, w, stride=[up if a else 1 for a in along], padding=crop, output_padding=less, groups=c
+            )
+        x = (F.leaky_relu(x, 0.2) * gain).clamp(-clamp, clamp)
+        for w in downs:
+            x = F.conv2d(x, w, stride=[down if k > 1 else 1 for k in w.shape[2:]], groups=c)
+        return x
+
+    def unfused(x: Tensor, b: Tensor) -> Tensor:
+        u = ops.upfirdn2d(ops.bias_act(x, b), fu, up=up, padding=padding, gain=up**2)
+        return ops.upfirdn2d(ops.bias_act(u, act="lrelu", clamp=clamp), fd, down=down)
+
+    found = {"plain": plain, "unfused": unfused}
+    if not case.channels_last:
+        found["plain" + OTHER_FORMAT] = plain
+    return found
 
 
 def plain_resampling(case: Case, f: Tensor) -> dict[str, Function]:

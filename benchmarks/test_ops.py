@@ -8,10 +8,8 @@ from collections import deque
 import pytest
 import torch
 from cases import CASES, MODES, Case
-from contenders import contenders, inputs, settings_of, task, verify
+from contenders import contenders, inputs, task, verify
 from race import race, summary
-
-from gan_fast import ops
 
 _durations: deque[float] = deque()
 _running = False
@@ -47,8 +45,7 @@ def test_op(case: Case, mode: str, threads: int, device: torch.device, benchmark
         tensors = inputs(case, device)
         truth = [t.detach().double().requires_grad_(t.requires_grad) for t in tensors]
 
-        def reference(*args: torch.Tensor) -> torch.Tensor:
-            return getattr(ops, case.op)(*args, **settings_of(case, device), backend="reference")
+        reference = contenders(case, mode, device)["reference"]
 
         with torch.no_grad():
             shape = reference(*tensors)

@@ -47,7 +47,7 @@ MUTANTS = [
     Mutant("csrc/cpu/bias_act.cpp", "second cotangent lost", "v *= load(ddx[i + j]);", ""),
     Mutant("csrc/cpu/bias_act.cpp", "bias sum short of a lane", "sum[j] += d[j];", "if (j) sum[j] += d[j];"),
     Mutant("csrc/cpu/upfirdn2d.cpp", "tap dropped", "phase.taps};", "phase.taps - (phase.taps > 1)};"),
-    Mutant("csrc/cpu/upfirdn2d.cpp", "filter not flipped", "full[flip ? i : size - 1 - i]", "full[i]"),
+    Mutant("csrc/cpu/upfirdn2d.cpp", "filter not flipped", "filter_(f, flip, gain)", "filter_(f, true, gain)"),
     Mutant("csrc/cpu/upfirdn2d.cpp", "last row unwritten", "i < last; ++i, y += ", "i < last - 1; ++i, y += "),
     Mutant("csrc/cpu/upfirdn2d.cpp", "sums not kept", "store_vector<L>(sums + k * width + j, next[k]);", ";"),
     Mutant("csrc/cpu/bias_act.cpp", "noise of the first sample", "noise += row / t.channels * t.inner", "noise += 0"),
@@ -84,6 +84,11 @@ MUTANTS = [
     ),
     Mutant("csrc/cpu/grid_sample.cpp", "two corners on the left", "bottom_at + right_at", "bottom_at + left_at"),
     Mutant("csrc/cpu/grid_sample.cpp", "one channel scattered", "c * in.pixels() + i]", "i]"),
+    Mutant("csrc/cpu/filtered_lrelu.cpp", "clamp code lost", ">= clamp ? kClamped : code;", ">= clamp ? code : code;"),
+    Mutant("csrc/cpu/filtered_lrelu.cpp", "shared row added once", "sum1[v] += w1 * x;", ""),
+    Mutant("csrc/cpu/filtered_lrelu.cpp", "signs not shifted", "t.column * set_.down + set_.sign_x", "t.column"),
+    Mutant("csrc/cpu/filtered_lrelu.cpp", "strips do not move", "t.column / out_planes_ * in_planes_", "0"),
+    Mutant("csrc/cpu/filtered_lrelu.cpp", "last column unwritten", "t.columns - r,", "t.columns - r - 1,"),
     Mutant("kernels/bias_act.py", "clamp mask lost", "d = tl.where(tl.abs(y) >= clamp, 0.0, d)", "d = d"),
     Mutant("kernels/bias_act.py", "last element unwritten", "& (w < width)[None, :]", "& (w < width - 1)[None, :]"),
     Mutant("kernels/bias_act.py", "slope lost", "slope = tl.where(u > 0, one, alpha)", "slope = one"),
@@ -125,6 +130,10 @@ MUTANTS = [
     Mutant("csrc/cuda/upfirdn2d.cu", "last column outside", "ix0 + c < p.across.in)", "ix0 + c < p.across.in - 1)"),
     Mutant("csrc/cuda/upfirdn2d.cu", "odd padding", "p.skip_x = skip_of(p.across);", ""),
     Mutant("csrc/cuda/upfirdn2d.cu", "phase lost", "first = phase + begin * axis.up;", "first = begin * axis.up;"),
+    Mutant("csrc/cuda/filtered_lrelu.cu", "clamp code lost", "code = over ? 2 : positive", "code = positive"),
+    Mutant("csrc/cuda/filtered_lrelu.cu", "signs of one byte", "| bits_of(byte + 1) << 8", ""),
+    Mutant("csrc/cuda/filtered_lrelu.cu", "last column unwritten", "column + 1 < p.out_w", "column + 2 < p.out_w"),
+    Mutant("csrc/cuda/filtered_lrelu.cu", "phase lost", "{grid, phase, below", "{grid, 0, below"),
 ]
 
 

@@ -3,6 +3,7 @@
 from gan_fast.ops.backends import explain, use_backend
 from gan_fast.ops.bias_act import bias_act
 from gan_fast.ops.conv2d_resample import conv2d_resample
+from gan_fast.ops.filtered_lrelu import filtered_lrelu
 from gan_fast.ops.gradient_penalty import r1_penalty
 from gan_fast.ops.grid_sample import affine_warp, grid_sample
 from gan_fast.ops.minibatch_stddev import minibatch_stddev
@@ -17,6 +18,7 @@ __all__ = [
     "downsample2d",
     "explain",
     "filter2d",
+    "filtered_lrelu",
     "grid_sample",
     "minibatch_stddev",
     "modulated_conv2d",

@@ -62,4 +62,5 @@ def integers(name: str, value: object, lengths: Sequence[int], minimum: int | No
 
 
 def _counts(lengths: Sequence[int]) -> str:
-    return f"an integer or {' or '.join(str(n) for n in lengths if n > 1)} of them"
+    several = " or ".join(str(n) for n in lengths if n > 1)
+    return f"an integer or {several} of them" if several else "an integer"

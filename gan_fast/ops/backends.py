@@ -139,6 +139,8 @@ BACKENDS: dict[str, Backend] = {
         wrap=_native,
     ),
 }
+# ops that a backend without a kernel of theirs runs as a composition of others
+COMPOSED = {"filtered_lrelu": ("bias_act", "upfirdn2d")}
 AUTO_ORDER = {"cuda": ("cuda", "triton"), "cpu": ("cpu",)}
 SWITCHES = {
     "GAN_FAST_BACKEND": "the backend of ops that name none",
@@ -173,11 +175,24 @@ def launcher(op: str, primitive: str, backend: str) -> Launcher | str:
     return entry.wrap(module, primitive)
 
 
+def constant_when_compiled(function: Callable) -> Callable:
+    """What torch.compiler.assume_constant_result does, without the seconds that importing torch._dynamo takes."""
+    function._dynamo_marked_constant = True
+    return function
+
+
+@constant_when_compiled
+def has_kernel(op: str, backend: str) -> bool:
+    """Whether a backend can launch an op itself; what it takes without is a composition of other ops on it."""
+    return not isinstance(launcher(op, op, backend), str)
+
+
 def refusal(op: str, backend: str, device: str, dtype: torch.dtype) -> str | None:
     """Why a backend does not take an op on such tensors; None if it does."""
     entry = BACKENDS[backend]
-    if isinstance(found := launcher(op, op, backend), str):
-        return found
+    for part in (op,) if has_kernel(op, backend) else COMPOSED.get(op, (op,)):
+        if isinstance(found := launcher(part, part, backend), str):
+            return found
     if device not in entry.devices():
         return f"takes {' and '.join(entry.devices())} tensors"
     if dtype not in entry.dtypes():
@@ -236,12 +251,6 @@ def _choose(op: str, device: str, dtype: torch.dtype, name: str) -> str:
     else:
         logger.info("%s on %s %s takes %s", op, device, dtype, candidate)
     return candidate
-
-
-def constant_when_compiled(function: Callable) -> Callable:
-    """What torch.compiler.assume_constant_result does, without the seconds that importing torch._dynamo takes."""
-    function._dynamo_marked_constant = True
-    return function
 
 
 @constant_when_compiled

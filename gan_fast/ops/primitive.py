@@ -108,7 +108,7 @@ class Primitive:
         outputs: Sequence[Tensor] = (output,) if isinstance(output, Tensor) else output
         if poison_outputs:
             for y in outputs:
-                y.fill_(float("nan"))
+                y.fill_(float("nan") if y.is_floating_point() else 255)
         if any(y.numel() for y in outputs):
             fill(*inputs, *outputs)
         return output

@@ -40,14 +40,14 @@ def _output_size(x: Tensor, f: Tensor, up: Ints, down: Ints, padding: Ints) -> t
     return height, width
 
 
-def _memory_format(x: Tensor) -> torch.memory_format:
+def memory_format_of(x: Tensor) -> torch.memory_format:
     channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def _allocate(x: Tensor, f: Tensor, up: Ints, down: Ints, padding: Ints, flip_filter: bool, gain: float) -> Tensor:
     shape = (x.shape[0], x.shape[1], *_output_size(x, f, up, down, padding))
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_memory_format(x))
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format_of(x))
 
 
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -70,11 +70,11 @@ def _backward(ctx: Any, dy: Tensor) -> tuple:
             fh - y0 - 1,
             in_h * up[1] - out_h * down[1] + y0 - up[1] + 1,
         ]
-        dx = _upfirdn2d(_dense(dy), f, down, up, padding, not flip_filter, gain, ctx.backend)
+        dx = _upfirdn2d(dense(dy), f, down, up, padding, not flip_filter, gain, ctx.backend)
     return dx, None, None, None, None, None, None
 
 
-def _dense(x: Tensor) -> Tensor:
+def dense(x: Tensor) -> Tensor:
     return x if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last) else x.contiguous()
 
 
@@ -91,7 +91,7 @@ def _reference(
     x: Tensor, f: Tensor, up: Sequence[int], down: Sequence[int], padding: Sequence[int], flip: bool, gain: float
 ) -> Tensor:
     n, c, h, w = x.shape
-    dtype, memory_format = x.dtype, _memory_format(x)
+    dtype, memory_format = x.dtype, memory_format_of(x)
     # also keeps oneDNN from generating half-precision kernels of many taps, which can take it forever
     x = x.to(torch.promote_types(dtype, torch.float32))
     x = F.pad(x.reshape(n, c, h, 1, w, 1), [0, up[0] - 1, 0, 0, 0, up[1] - 1]).reshape(n, c, h * up[1], w * up[0])
@@ -157,7 +157,7 @@ def upfirdn2d(
     backend = resolve("upfirdn2d", x, backend)
     if backend == "reference":
         return _reference(x, f, up, down, padding, flip_filter, gain)
-    return _upfirdn2d(_dense(x), f.contiguous(), list(up), list(down), list(padding), bool(flip_filter), gain, backend)
+    return _upfirdn2d(dense(x), f.contiguous(), list(up), list(down), list(padding), bool(flip_filter), gain, backend)
 
 
 def setup_filter(

@@ -12,6 +12,15 @@ from gan_fast import _cpu, ops, testing
 ISAS = ("plain", "avx2", "avx512")
 FEW = {
     "bias_act": ("lrelu-bias-clamp", "swish-bias", "softplus-bias-clamp", "elu-bias", "lrelu-large", "lrelu-2d"),
+    "filtered_lrelu": (
+        *(
+            "up2-down2-wide-contiguous",
+            "up2-down2-wide-channels_last",
+            "radial-wide-contiguous",
+            "up4-down2-contiguous",
+        ),
+        *("up3-down2-contiguous", "crop-channels_last", "broad-channels_last", "tall"),
+    ),
     "upfirdn2d": (
         *("up2-wide-contiguous", "up2-wide-channels_last", "down2-wide-contiguous", "fir-wide-channels_last"),
         *("12-taps-up2-contiguous", "12-taps-down2-contiguous", "asymmetric-contiguous", "flip-channels_last"),
@@ -61,7 +70,9 @@ def _results(threads: int, channels_last: bool) -> list[torch.Tensor]:
         y = ops.bias_act(x, b, act="swish", clamp=1.0, backend="cpu")
         up, down = ops.upsample2d(x, f, backend="cpu"), ops.downsample2d(x, f, backend="cpu")
         grads = torch.autograd.grad(y, [x, b], torch.ones_like(y))
-        return [y.detach(), up.detach(), down.detach(), *grads]
+        z = ops.filtered_lrelu(x, f, f, b, up=2, down=2, padding=3, clamp=1.0, backend="cpu")
+        grads += torch.autograd.grad(z, [x, b], torch.ones_like(z))
+        return [y.detach(), up.detach(), down.detach(), z.detach(), *grads]
     finally:
         torch.set_num_threads(before)
 

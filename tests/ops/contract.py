@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from gan_fast.ops.backends import BACKENDS
+from gan_fast.ops.backends import BACKENDS, COMPOSED
 from gan_fast.testing import parts_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,8 +14,11 @@ CUDA = torch.cuda.is_available()
 
 def backends_of(op: str) -> list[str]:
     """CUDA kernels need a GPU here; without one tests/csrc/test_cuda_on_cpu.py executes them on the CPU."""
-    parts = parts_of(op)
-    found = [b for b, path in SOURCES.items() if all((ROOT / path.format(part)).exists() for part in parts)]
+
+    def has(backend: str, parts: tuple[str, ...]) -> bool:
+        return all((ROOT / SOURCES[backend].format(part)).exists() for part in parts)
+
+    found = [b for b in SOURCES if has(b, parts_of(op)) or has(b, COMPOSED.get(op, parts_of(op)))]
     return [b for b in found if b != "cuda" or CUDA]
 
 

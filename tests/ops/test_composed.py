@@ -195,3 +195,17 @@ def test_setup_filter_and_sizes(device: torch.device) -> None:
         assert y.shape == (1, 2, side, side)
         torch.testing.assert_close(y[:, :, 2:-2, 2:-2], torch.full_like(y[:, :, 2:-2, 2:-2], 3.0))
     assert ops.upsample2d(flat, f, up=(2, 1)).shape == (1, 2, 8, 16), "x before y"
+
+
+@pytest.mark.parametrize("settings", [{"down": 2, "padding": 20}, {"up": 5, "padding": 12}])
+def test_filtered_lrelu_beyond_the_kernels_is_composed(settings: dict, device: torch.device) -> None:
+    fu, fd = randn(9, device=device), randn(26, device=device)
+    tensors = [randn(2, 3, 12, 11, device=device).requires_grad_(), randn(3, device=device).requires_grad_()]
+
+    def run(backend: str | None) -> list[torch.Tensor]:
+        x, b = tensors
+        y = ops.filtered_lrelu(x, fu, fd, b, clamp=2, backend=backend, **settings)
+        return [y, *torch.autograd.grad(y.square().sum(), tensors)]
+
+    for mine, true in zip(run(None), run("reference"), strict=True):
+        torch.testing.assert_close(mine, true)

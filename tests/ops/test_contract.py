@@ -7,7 +7,9 @@ from torch.library import opcheck
 
 from gan_fast import ops, testing
 from gan_fast.ops import primitive
+from gan_fast.ops.backends import has_kernel
 from gan_fast.ops.bias_act import ACTIVATIONS, _bias_act, _bias_act_grad, _bias_act_grad2
+from gan_fast.ops.filtered_lrelu import _filtered_lrelu, _filtered_lrelu_grad
 from gan_fast.ops.grid_sample import _grid_sample, _grid_sample_adjoint, _grid_sample_grid_grad
 from gan_fast.ops.minibatch_stddev import (
     _class_groups,
@@ -23,7 +25,10 @@ FEW = [
     c
     for c in CALLS
     if c.values[0].name
-    in ("lrelu-bias-clamp", "swish-bias", "up2-channels_last", "3x5", "up2", "odd-contiguous", "labels-channels_last")
+    in (
+        *("lrelu-bias-clamp", "swish-bias", "up2-channels_last", "3x5", "up2"),
+        *("odd-contiguous", "labels-channels_last", "slope0"),
+    )
 ]
 
 
@@ -70,6 +75,7 @@ def test_memory_format_is_kept(op: str, backend: str, memory_format: torch.memor
         "grid_sample": {"grid": torch.rand(2, 5, 7, 2, device=x.device)},
         "minibatch_stddev": {},
         "upfirdn2d": {"f": ops.setup_filter([1, 3, 3, 1], device=x.device), "up": 2, "padding": 1},
+        "filtered_lrelu": {"fu": ops.setup_filter([1, 3, 3, 1], device=x.device), "up": 2, "padding": 1},
         "modulated_conv2d": {"w": torch.randn(4, 6, 3, 3, device=x.device), "s": torch.randn(2, 6, device=x.device)},
     }[op]
     y = getattr(ops, op)(x, **arguments, backend=backend)
@@ -101,6 +107,21 @@ def test_nan_and_infinity(backend: str, act: str) -> None:
         y = ops.bias_act(x, act=act, clamp=clamp, backend=backend)
         assert y.isnan().tolist() == [[True, False, False, True, False]]
         assert y[0, 1] == (clamp or ops.bias_act(x, act=act, backend="reference")[0, 1])
+
+
+@pytest.mark.parametrize("backend", ["reference", *backends_of("filtered_lrelu")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_filtered_lrelu_has_the_conventions_of_bias_act(backend: str, dtype: torch.dtype) -> None:
+    nan = float("nan")
+    row = torch.tensor([0.0, 0.75, -0.75, 0.5, -9.0, 9.0, nan, float("inf")], dtype=dtype, device=device_of(backend))
+    x = row.reshape(1, 1, 1, -1).requires_grad_()
+    y = ops.filtered_lrelu(x, slope=0.25, gain=1, clamp=0.75, backend=backend)
+    (dx,) = torch.autograd.grad(y.sum(), [x])
+    expected = [0.0, 0.75, -0.1875, 0.5, -0.75, 0.75, nan, 0.75]
+    assert y.flatten().tolist() == pytest.approx(expected, nan_ok=True, abs=0)
+    assert dx.flatten().tolist() == [0.25, 0.0, 0.25, 1.0, 0.0, 0.0, 0.25, 0.0]
+    unclamped = ops.filtered_lrelu(x, slope=0.25, gain=1, backend=backend)
+    assert torch.autograd.grad(unclamped.nan_to_num().sum(), [x])[0].flatten().tolist()[4:6] == [0.25, 1.0]
 
 
 @pytest.mark.parametrize("backend", ["reference", *backends_of("bias_act")])
@@ -334,6 +355,62 @@ def test_opcheck_upfirdn2d(backend: str) -> None:
     f = ops.setup_filter([1, 3, 3, 1], device=x.device)
     args = (x, f, [2, 1], [1, 2], [2, 1, 1, 1], False, 2.0, backend)
     assert set(opcheck(_upfirdn2d.registered, args).values()) == {"SUCCESS"}
+
+
+def fused_backends() -> list[str]:
+    """Of filtered_lrelu; the others compose it."""
+    return [b for b in backends_of("filtered_lrelu") if has_kernel("filtered_lrelu", b)]
+
+
+@pytest.mark.parametrize("backend", fused_backends())
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_opcheck_filtered_lrelu(backend: str, memory_format: torch.memory_format) -> None:
+    x = torch.randn(2, 3, 5, 6, device=device_of(backend)).contiguous(memory_format=memory_format)
+    b = torch.randn(3, device=x.device, requires_grad=True)
+    f = ops.setup_filter([1, 3, 3, 1], device=x.device)
+    resampling = (f, f, 2, 1, [2, 1, 3, 2])
+    settings = (1.3, 0.2, 0.9, False, True)
+    _, signs = _filtered_lrelu(x, b.detach(), *resampling, *settings, backend)
+    assert not signs.requires_grad
+    assert set(
+        opcheck(_filtered_lrelu.registered, (x.clone().requires_grad_(), b, *resampling, *settings, backend)).values()
+    ) == {"SUCCESS"}
+    args = (x.clone().requires_grad_(), signs, *resampling, [0, 0], 1.3, 0.2, False, backend)
+    assert set(opcheck(_filtered_lrelu_grad.registered, args).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", fused_backends())
+def test_filtered_lrelu_keeps_two_bits_a_sample(backend: str) -> None:
+    """Of what the second filter meets, and neither x nor y; without a gradient not even those."""
+    x = torch.randn(2, 3, 8, 12, device=device_of(backend), requires_grad=True)
+    f = ops.setup_filter([1, 3, 3, 1] * 2, device=x.device)
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
+        y = ops.filtered_lrelu(x, f, f, up=2, down=2, padding=7, backend=backend)
+    (signs,) = [t for t in saved if t.ndim == 4]
+    rows, columns = ((n - 1) * 2 + 8 for n in y.shape[2:])
+    assert signs.dtype == torch.uint8
+    assert signs.shape == (2, 3, rows, -(-columns // 4))
+    with torch.no_grad():
+        assert ops.filtered_lrelu(x, f, f, up=2, down=2, padding=7, backend=backend).grad_fn is None
+
+
+@pytest.mark.parametrize("backend", fused_backends())
+def test_filtered_lrelu_compiles_without_graph_breaks(backend: str) -> None:
+    x = torch.randn(2, 3, 6, 6, device=device_of(backend), requires_grad=True)
+    b = torch.randn(3, device=x.device, requires_grad=True)
+    f = ops.setup_filter([1, 3, 3, 1], device=x.device)
+
+    def layer(x: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return ops.filtered_lrelu(x, f, f, b, up=2, down=2, padding=3, clamp=1.0, backend=backend)
+
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for mine, true in zip(
+        torch.autograd.grad(compiled(x, b).square().sum(), [x, b]),
+        torch.autograd.grad(layer(x, b).square().sum(), [x, b]),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, true)
 
 
 @pytest.mark.parametrize("backend", backends_of("upfirdn2d"))

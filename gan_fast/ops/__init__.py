@@ -9,6 +9,7 @@ from gan_fast.ops.grid_sample import affine_warp, grid_sample
 from gan_fast.ops.minibatch_stddev import minibatch_stddev
 from gan_fast.ops.modulated_conv2d import modulated_conv2d
 from gan_fast.ops.noise import noise
+from gan_fast.ops.primitive import explain_call
 from gan_fast.ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn2d, upsample2d
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "conv2d_resample",
     "downsample2d",
     "explain",
+    "explain_call",
     "filter2d",
     "filtered_lrelu",
     "grid_sample",

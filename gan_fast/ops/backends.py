@@ -181,6 +181,12 @@ def constant_when_compiled(function: Callable) -> Callable:
     return function
 
 
+def variant(op: str, primitive: str, backend: str, args: tuple) -> str | None:
+    """Which of a backend's kernels takes a launch, and why; None where there is only one."""
+    function = getattr(_module(BACKENDS[backend].module(op)), f"{primitive}_variant", None)
+    return None if function is None else function(*map(_view, args))
+
+
 @constant_when_compiled
 def has_kernel(op: str, backend: str) -> bool:
     """Whether a backend can launch an op itself; what it takes without is a composition of other ops on it."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from gan_fast.ops import arguments
 from gan_fast.ops.backends import resolve
 from gan_fast.ops.primitive import Primitive, needs
-from gan_fast.ops.upfirdn2d import _dense, _memory_format
+from gan_fast.ops.upfirdn2d import dense, memory_format_of
 
 
 def _to_pixels(g: Tensor, size: int, align_corners: bool) -> Tensor:
@@ -35,7 +35,7 @@ def _reference(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
             index = i.clamp(0, h - 1) * w + j.clamp(0, w - 1)
             corner = pixels.gather(2, index.expand(-1, c, -1))
             y = y + torch.where(inside, corner, 0) * weight_x * weight_y
-    return y.reshape(n, c, rows, columns).to(x.dtype).contiguous(memory_format=_memory_format(x))
+    return y.reshape(n, c, rows, columns).to(x.dtype).contiguous(memory_format=memory_format_of(x))
 
 
 # Three primitives close the family. Let S be the sampling at the points g, a matrix whose weights are bilinear in g:
@@ -52,7 +52,7 @@ def _reference(x: Tensor, grid: Tensor, align_corners: bool) -> Tensor:
 # In x alone every order exists; grid_grad along directions, the second derivative in g, ends the other chain.
 def _allocate(x: Tensor, grid: Tensor, along: Tensor | None, align_corners: bool) -> Tensor:
     shape = (x.shape[0], x.shape[1], *grid.shape[1:3])
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_memory_format(x))
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format_of(x))
 
 
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -64,7 +64,7 @@ def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
 def _backward(ctx: Any, dy: Tensor) -> tuple:
     x, grid, along = ctx.saved_tensors
     settings = (ctx.align_corners, ctx.backend)
-    dy = _dense(dy)
+    dy = dense(dy)
     grads: list[Tensor | None] = [None] * 4
     if needs(ctx, 0):
         grads[0] = _grid_sample_adjoint(dy, grid, along, *ctx.size, *settings)
@@ -77,7 +77,7 @@ def _backward(ctx: Any, dy: Tensor) -> tuple:
 
 def _allocate_adjoint(dy: Tensor, grid: Tensor, along: Tensor | None, h: int, w: int, align_corners: bool) -> Tensor:
     shape = (*dy.shape[:2], h, w)
-    return torch.empty(shape, dtype=dy.dtype, device=dy.device, memory_format=_memory_format(dy))
+    return torch.empty(shape, dtype=dy.dtype, device=dy.device, memory_format=memory_format_of(dy))
 
 
 def _adjoint_setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -88,7 +88,7 @@ def _adjoint_setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
 def _adjoint_backward(ctx: Any, ddx: Tensor) -> tuple:
     dy, grid, along = ctx.saved_tensors
     settings = (ctx.align_corners, ctx.backend)
-    ddx = _dense(ddx)
+    ddx = dense(ddx)
     grads: list[Tensor | None] = [None] * 6
     if needs(ctx, 0):
         grads[0] = _grid_sample(ddx, grid, along, *settings)
@@ -181,7 +181,7 @@ def grid_sample(x: Tensor, grid: Tensor, align_corners: bool = False, *, backend
     backend = resolve("grid_sample", x, backend)
     if backend == "reference":
         return _reference(x, grid, bool(align_corners))
-    return _grid_sample(_dense(x), grid.contiguous(), None, bool(align_corners), backend)
+    return _grid_sample(dense(x), grid.contiguous(), None, bool(align_corners), backend)
 
 
 def affine_warp(

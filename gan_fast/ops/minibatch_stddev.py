@@ -10,7 +10,7 @@ from torch import Tensor
 from gan_fast.ops import arguments
 from gan_fast.ops.backends import resolve
 from gan_fast.ops.primitive import Primitive, needs
-from gan_fast.ops.upfirdn2d import _dense, _memory_format
+from gan_fast.ops.upfirdn2d import dense, memory_format_of
 
 _EPS = 1e-8
 
@@ -55,7 +55,7 @@ def _reference(x: Tensor, members: Tensor | None, offsets: Tensor | None, group_
         variance = _mean_over_groups((y - _mean_over_groups(y, group, count)).square(), group, count)
         sigma = variance.add(_EPS).sqrt().mean([2, 3, 4])
     sigma = sigma.to(x.dtype)[:, :, None, None].expand(-1, -1, h, w)
-    return torch.cat([x, sigma], 1).contiguous(memory_format=_memory_format(x))
+    return torch.cat([x, sigma], 1).contiguous(memory_format=memory_format_of(x))
 
 
 # Derivatives. Let p run over the P = (C / F) H W values of share k, m be a group of g samples n, and write
@@ -72,7 +72,7 @@ _SETTINGS = "Tensor? members, Tensor? offsets, int group_size, int num_channels"
 
 def _allocate(x: Tensor, members: Tensor | None, offsets: Tensor | None, group_size: int, num_channels: int) -> Tensor:
     n, c, h, w = x.shape
-    return torch.empty(n, c + num_channels, h, w, dtype=x.dtype, device=x.device, memory_format=_memory_format(x))
+    return torch.empty(n, c + num_channels, h, w, dtype=x.dtype, device=x.device, memory_format=memory_format_of(x))
 
 
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -84,7 +84,7 @@ def _backward(ctx: Any, dy: Tensor) -> tuple:
     x, *groups = ctx.saved_tensors
     dx = None
     if needs(ctx, 0):
-        dy = dy.contiguous(memory_format=_memory_format(x))
+        dy = dy.contiguous(memory_format=memory_format_of(x))
         dx = _minibatch_stddev_grad(dy, x, *groups, *ctx.settings, ctx.backend)
     return dx, None, None, None, None
 
@@ -97,7 +97,7 @@ def _grad_setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
 def _grad_backward(ctx: Any, ddx: Tensor) -> tuple:
     dy, x, *groups = ctx.saved_tensors
     wanted = (needs(ctx, 0), needs(ctx, 1))
-    ddx = ddx.contiguous(memory_format=_memory_format(x))
+    ddx = ddx.contiguous(memory_format=memory_format_of(x))
     ddy, d2x = _minibatch_stddev_grad2(ddx, dy, x, *groups, *ctx.settings, *wanted, ctx.backend)
     return ddy if wanted[0] else None, d2x if wanted[1] else None, None, None, None, None
 
@@ -173,4 +173,4 @@ def minibatch_stddev(
     backend = resolve("minibatch_stddev", x, backend)
     if backend == "reference":
         return _reference(x, members, offsets, group_size, num_channels)
-    return _minibatch_stddev(_dense(x), members, offsets, group_size, num_channels, backend)
+    return _minibatch_stddev(dense(x), members, offsets, group_size, num_channels, backend)

@@ -9,17 +9,21 @@ The contract allocates the outputs by the shape rule, and a backend only fills t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from gan_fast.ops.backends import launcher
+from gan_fast.ops.backends import launcher, variant
 
 _library = torch.library.Library("gan_fast", "DEF")
 
 OPS: list[str] = []  # every op that has primitives
+
+# What `explain_call` is recording: (primitive, backend, variant) of every launch.
+_launches: ContextVar[list[tuple[str, str, str | None]] | None] = ContextVar("gan_fast_launches", default=None)
 
 # Tests set this, so that an element which a kernel leaves unwritten shows as NaN.
 poison_outputs = False
@@ -42,6 +46,23 @@ def needs(ctx: Any, index: int) -> bool:
         return ask(node)
     except RuntimeError:  # the engine does not answer for a leaf whose gradient autograd.grad is to return
         return True
+
+
+def explain_call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[str]:
+    """Makes a call and says what it launched: primitive, backend and, where there are several, which of its kernels.
+
+        explain_call(ops.upsample2d, x, f)
+        ["upfirdn2d on cuda: pixels: channels_last with 4x4 taps"]
+
+    A composition of PyTorch's own ops, as with backend="reference", launches nothing of ours: an empty list.
+    """
+    launches: list[tuple[str, str, str | None]] = []
+    token = _launches.set(launches)
+    try:
+        function(*args, **kwargs)
+    finally:
+        _launches.reset(token)
+    return [f"{name} on {backend}" + (f": {which}" if which else "") for name, backend, which in launches]
 
 
 class Primitive:
@@ -109,6 +130,8 @@ class Primitive:
         if poison_outputs:
             for y in outputs:
                 y.fill_(float("nan") if y.is_floating_point() else 255)
+        if (launches := _launches.get()) is not None:
+            launches.append((self.name, backend, variant(self.op, self.name, backend, (*inputs, *outputs))))
         if any(y.numel() for y in outputs):
             fill(*inputs, *outputs)
         return output

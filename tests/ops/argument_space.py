@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from gan_fast.ops.bias_act import ACTIVATIONS
 from gan_fast.testing import LAYOUTS, Sample
 from gan_fast.testing.samples.bias_act import away_from_kinks
+from gan_fast.testing.samples.grid_sample import points_sample
+from gan_fast.testing.samples.minibatch_stddev import stddev_sample
 
 SIZES = st.integers(1, 20)
 # the vector paths of kernels begin at widths and channel counts like these
@@ -80,7 +82,62 @@ def bias_act(draw: st.DrawFn) -> Sample:
     return Sample("bias_act", "drawn", tensors, settings, layout, tuple(tensors), summed)
 
 
-STRATEGIES = {"upfirdn2d": upfirdn2d, "bias_act": bias_act}
+@st.composite
+def filtered_lrelu(draw: st.DrawFn) -> Sample:
+    """Factors 1 to 4, filters of 1 to 24 taps a side of either rank or none, crops, any slope, gain and clamp."""
+    seed = draw(st.integers(0, 2**16))
+    up, down = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    filters = {}
+    for i, name in enumerate(("fu", "fd")):
+        taps = st.one_of(st.integers(1, 8), st.sampled_from([12, 24]))
+        size = [draw(taps) for _ in range(draw(st.integers(1, 2)))]
+        filters[name] = _randn(seed + i, *size) / math.sqrt(math.prod(size))
+    (uw, uh), (dw, dh) = [(f.shape[-1], f.shape[0]) for f in filters.values()]
+    n, c, h, w = draw(BATCHES), draw(st.integers(1, 17)), draw(st.integers(1, 9)), draw(st.integers(1, 18))
+    padding = []
+    for length, up_taps, down_taps in ((w, uw, dw), (h, uh, dh)):
+        before = draw(st.integers(-3, up_taps + down_taps))
+        least = up_taps + down_taps - 1 - length * up - before
+        padding += [before, draw(st.integers(max(least, -3), max(least, -3) + 8))]
+    settings = {"up": up, "down": down, "padding": padding, "flip_filter": draw(st.booleans())}
+    settings |= {"slope": draw(st.sampled_from([0.2, 0.0, 1.0, -0.5])), "gain": draw(st.sampled_from([1.4, -0.7]))}
+    settings["clamp"] = draw(st.sampled_from([None, 0.9, 256.0]))
+    layout = draw(st.sampled_from(sorted(LAYOUTS)))
+    x = LAYOUTS[layout](_randn(seed + 2, n, c, h, w))
+    tensors = {"x": x, **filters} | ({"b": _randn(seed + 3, c)} if draw(st.booleans()) else {})
+    taps = uw * uh * dw * dh
+    summed = {"y": taps, "x": taps, "dy": taps, "b": max(n * h * w, 1) * taps}
+    wanted = tuple(name for name in ("x", "b") if name in tensors)
+    return Sample("filtered_lrelu", "drawn", tensors, settings, layout, wanted, summed)
+
+
+@st.composite
+def minibatch_stddev(draw: st.DrawFn) -> Sample:
+    """Any batch, group size, number of channels, and classes or none."""
+    n, share, channels = draw(st.integers(1, 9)), draw(SIZES), draw(st.integers(1, 3))
+    shape = (n, share * channels, draw(st.integers(1, 9)), draw(WIDTHS))
+    labels = [draw(st.integers(-1, 2)) for _ in range(n)] if draw(st.booleans()) else None
+    group_size = draw(st.sampled_from([None, 1, 2, 3, 4, 7]))
+    layout = draw(st.sampled_from(sorted(set(LAYOUTS) - {"expanded"})))  # equal samples: sigma is 0, and not smooth
+    return stddev_sample("drawn", shape, layout, labels, group_size=group_size, num_channels=channels)
+
+
+@st.composite
+def grid_sample(draw: st.DrawFn) -> Sample:
+    """Images and grids of any size, points in and around the image."""
+    shape = (draw(BATCHES), draw(SIZES), draw(SIZES), draw(WIDTHS))
+    size = (draw(st.integers(0, 9)), draw(SIZES))
+    layout = draw(st.sampled_from(sorted(LAYOUTS)))
+    return points_sample("drawn", shape, size, layout, draw(st.booleans()))
+
+
+STRATEGIES = {
+    "upfirdn2d": upfirdn2d,
+    "bias_act": bias_act,
+    "filtered_lrelu": filtered_lrelu,
+    "minibatch_stddev": minibatch_stddev,
+    "grid_sample": grid_sample,
+}
 
 
 @st.composite

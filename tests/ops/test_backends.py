@@ -102,3 +102,20 @@ def test_explain_names_every_backend_with_a_reason() -> None:
     assert backends.explain("warp")["triton"] == "no triton kernel for warp"
     assert verdict["reference"] == "available"
     assert [b for b, v in verdict.items() if v == "taken"] == ["cpu"]
+
+
+def test_explain_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, f = torch.randn(2, 3, 4, 4, requires_grad=True), ops.setup_filter([1, 3, 3, 1])
+    assert ops.explain_call(ops.upsample2d, x, f, backend="cpu") == ["upfirdn2d on cpu"]
+    assert ops.explain_call(ops.upsample2d, x, f, backend="reference") == []
+
+    def both_ways() -> None:
+        ops.bias_act(x, act="lrelu", backend="cpu").sum().backward()
+
+    assert ops.explain_call(both_ways) == ["bias_act on cpu", "bias_act_grad on cpu"]
+
+    class module:
+        upfirdn2d_variant = staticmethod(lambda x, f, up, *rest: f"up {up[0]}")
+
+    monkeypatch.setattr(backends, "_module", lambda name: module)
+    assert ops.explain_call(ops.upsample2d, x, f, backend="cpu") == ["upfirdn2d on cpu: up 2"]

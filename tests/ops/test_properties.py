@@ -13,7 +13,10 @@ from gan_fast import testing
 from gan_fast.ops import backends
 
 # the interpreter takes a tenth of a second for what the C++ kernels do in a thousandth
-EXAMPLES = {"cpu": 300, "triton": 20, "cuda": 300}
+EXAMPLES = {"cpu": 200, "triton": 12, "cuda": 200}
+# In half precision some pre-activation of filtered_lrelu always lies on a kink, where a derivative is arbitrary; where
+# samples are close to each other, second derivatives of minibatch_stddev are differences of almost equal numbers.
+DTYPES = {"filtered_lrelu": (torch.float32, torch.float64), "minibatch_stddev": (torch.float64,)}
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
@@ -24,8 +27,10 @@ def _drawing(examples: int) -> settings:
 def holds_everywhere(op: str, backend: str, examples: int, device: torch.device | str = "cpu") -> None:
     """Values and both orders of gradients; values where x holds a NaN or an infinity."""
 
+    dtypes = DTYPES.get(op, backends.BACKENDS[backend].dtypes())
+
     @_drawing(examples)
-    @given(STRATEGIES[op](), st.sampled_from(backends.BACKENDS[backend].dtypes()))
+    @given(STRATEGIES[op](), st.sampled_from(dtypes))
     def finite(sample: testing.Sample, dtype: torch.dtype) -> None:
         testing.assert_matches_reference(sample, backend, dtype, device)
 

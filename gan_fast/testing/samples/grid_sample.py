@@ -9,7 +9,7 @@ import torch
 from gan_fast.testing.sample import LAYOUTS, Sample, randn
 
 
-def _sample(
+def points_sample(
     name: str, shape: tuple[int, ...], size: tuple[int, int], layout: str = "contiguous", align_corners: bool = False
 ) -> Sample:
     """Points in and around the image, half a pixel to a quarter off pixels' centres, where derivatives jump."""
@@ -28,13 +28,13 @@ def _sample(
 
 def samples() -> Iterator[Sample]:
     for layout in LAYOUTS:
-        yield _sample(layout, (2, 3, 7, 5), (6, 9), layout)
-        yield _sample(f"aligned-{layout}", (2, 3, 7, 5), (6, 9), layout, True)
+        yield points_sample(layout, (2, 3, 7, 5), (6, 9), layout)
+        yield points_sample(f"aligned-{layout}", (2, 3, 7, 5), (6, 9), layout, True)
     for layout in ("contiguous", "channels_last"):
-        yield _sample(f"large-{layout}", (2, 11, 16, 12), (21, 30), layout)
-    yield _sample("one-pixel", (3, 2, 1, 1), (2, 3))
-    yield _sample("one-row", (2, 2, 1, 6), (3, 1))
-    yield _sample("one-channel", (2, 1, 6, 6), (8, 8), "channels_last", True)
-    yield _sample("one-point", (2, 3, 4, 4), (1, 1))
-    yield _sample("no-points", (2, 3, 4, 4), (0, 3))
-    yield _sample("no-samples", (0, 3, 4, 4), (2, 2))
+        yield points_sample(f"large-{layout}", (2, 11, 16, 12), (21, 30), layout)
+    yield points_sample("one-pixel", (3, 2, 1, 1), (2, 3))
+    yield points_sample("one-row", (2, 2, 1, 6), (3, 1))
+    yield points_sample("one-channel", (2, 1, 6, 6), (8, 8), "channels_last", True)
+    yield points_sample("one-point", (2, 3, 4, 4), (1, 1))
+    yield points_sample("no-points", (2, 3, 4, 4), (0, 3))
+    yield points_sample("no-samples", (0, 3, 4, 4), (2, 2))

@@ -10,7 +10,7 @@ import torch
 from gan_fast.testing.sample import LAYOUTS, Sample, randn
 
 
-def _sample(
+def stddev_sample(
     name: str, shape: tuple[int, ...], layout: str = "contiguous", labels: list[int] | None = None, **settings: Any
 ) -> Sample:
     n, c, h, w = shape
@@ -26,19 +26,19 @@ def _sample(
 
 def samples() -> Iterator[Sample]:
     for layout in LAYOUTS:
-        yield _sample(f"{layout}", (8, 6, 4, 5), layout, num_channels=2)
+        yield stddev_sample(f"{layout}", (8, 6, 4, 5), layout, num_channels=2)
     for layout in ("contiguous", "channels_last"):
-        yield _sample(f"end-{layout}", (8, 512, 4, 4), layout)
-        yield _sample(f"labels-{layout}", (9, 6, 3, 4), layout, [2, 0, 2, 2, 7, 0, 2, 2, -1], num_channels=3)
-        yield _sample(f"odd-{layout}", (6, 35, 5, 7), layout, group_size=3, num_channels=5)
-        yield _sample(f"large-{layout}", (4, 24, 32, 33), layout, num_channels=2)
-        yield _sample(f"wide-{layout}", (4, 1100, 2, 1), layout, group_size=2)
-    yield _sample("whole-batch", (7, 4, 2, 3), group_size=None)
-    yield _sample("no-divisor", (7, 4, 2, 3), group_size=4)
-    yield _sample("many", (40, 3, 2, 2), group_size=20)
-    yield _sample("labels-whole-class", (6, 4, 2, 3), "contiguous", [1, 0, 1, 1, 0, 1], group_size=None)
-    yield _sample("labels-one-class", (5, 4, 2, 3), "contiguous", [3] * 5, group_size=2)
-    yield _sample("one-sample", (1, 4, 3, 3))
-    yield _sample("one-channel", (4, 1, 3, 3), "channels_last", group_size=2)
-    yield _sample("one-pixel", (4, 6, 1, 1), num_channels=3)
-    yield _sample("no-pixels", (4, 6, 0, 3))
+        yield stddev_sample(f"end-{layout}", (8, 512, 4, 4), layout)
+        yield stddev_sample(f"labels-{layout}", (9, 6, 3, 4), layout, [2, 0, 2, 2, 7, 0, 2, 2, -1], num_channels=3)
+        yield stddev_sample(f"odd-{layout}", (6, 35, 5, 7), layout, group_size=3, num_channels=5)
+        yield stddev_sample(f"large-{layout}", (4, 24, 32, 33), layout, num_channels=2)
+        yield stddev_sample(f"wide-{layout}", (4, 1100, 2, 1), layout, group_size=2)
+    yield stddev_sample("whole-batch", (7, 4, 2, 3), group_size=None)
+    yield stddev_sample("no-divisor", (7, 4, 2, 3), group_size=4)
+    yield stddev_sample("many", (40, 3, 2, 2), group_size=20)
+    yield stddev_sample("labels-whole-class", (6, 4, 2, 3), "contiguous", [1, 0, 1, 1, 0, 1], group_size=None)
+    yield stddev_sample("labels-one-class", (5, 4, 2, 3), "contiguous", [3] * 5, group_size=2)
+    yield stddev_sample("one-sample", (1, 4, 3, 3))
+    yield stddev_sample("one-channel", (4, 1, 3, 3), "channels_last", group_size=2)
+    yield stddev_sample("one-pixel", (4, 6, 1, 1), num_channels=3)
+    yield stddev_sample("no-pixels", (4, 6, 0, 3))

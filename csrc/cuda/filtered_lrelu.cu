@@ -29,7 +29,6 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kSharedBytes = 47 * 1024;  // a block has 48 KiB with no special request
 constexpr int kQuad = 4;
-constexpr int64_t kMaxBlocks = 1 << 30;
 
 struct Strides {
   int64_t n, c, h, w;
@@ -48,7 +47,7 @@ struct Problem {
   bool flip, separable_up, separable_down;
   bool read_signs, write_signs;
   int tile_h, tile_w, tiles_across, tiles_along;
-  int64_t tiles;  // of all planes
+  int64_t planes;
   bool channels_last;
 };
 
@@ -177,134 +176,132 @@ __global__ void __launch_bounds__(kThreads) filtered_lrelu_kernel(const Problem 
     fd[i] = tap<A>(p.fd, p.fd_dtype, p.flip ? i : size.down_taps - 1 - i);
   const Activation<A> act = {A(p.up_gain), A(p.gain), A(p.slope), A(p.clamp), p.clamp >= 0};
 
-  for (int64_t block = blockIdx.x; block < p.tiles; block += gridDim.x) {
-    const int64_t of_plane = int64_t(p.tiles_across) * p.tiles_along, planes = p.tiles / of_plane;
-    // neighbours in memory to neighbouring blocks
-    const int64_t plane = p.channels_last ? block % planes : block / of_plane;
-    const int tile = static_cast<int>(p.channels_last ? block / planes : block % of_plane);
-    const int tile_x = tile % p.tiles_across, tile_y = tile / p.tiles_across;
-    const int64_t n = plane / p.channels, c = plane % p.channels;
-    const Origin across = origin(tile_x * tile_w * down, up, p.x0), along = origin(tile_y * tile_h * down, up, p.y0);
-    const int inputs_before_x = (across.phase + up - 1) / up, inputs_before_y = (along.phase + up - 1) / up;
+  const unsigned block = blockIdx.x, of_plane = p.tiles_across * p.tiles_along, planes = gridDim.x / of_plane;
+  // neighbours in memory to neighbouring blocks
+  const unsigned plane = p.channels_last ? block % planes : block / of_plane;
+  const int tile = static_cast<int>(p.channels_last ? block / planes : block % of_plane);
+  const int tile_x = tile % p.tiles_across, tile_y = tile / p.tiles_across;
+  const unsigned channels = p.channels;
+  const int64_t n = plane / channels, c = plane % channels;
+  const Origin across = origin(tile_x * tile_w * down, up, p.x0), along = origin(tile_y * tile_h * down, up, p.y0);
+  const int inputs_before_x = (across.phase + up - 1) / up, inputs_before_y = (along.phase + up - 1) / up;
 
-    const A bias = p.b != nullptr ? computed(static_cast<const T*>(p.b)[c]) : A(0);
-    const T* __restrict__ x = static_cast<const T*>(p.x) + n * p.x_strides.n + c * p.x_strides.c;
-    for (int i = thread; i < size.in_h * size.in_w; i += kThreads) {
-      const int row = along.input + i / size.in_w, column = across.input + i % size.in_w;
-      const bool inside = row >= 0 && row < p.in_h && column >= 0 && column < p.in_w;
-      input[i] = inside ? computed(x[row * p.x_strides.h + column * p.x_strides.w]) + bias : A(0);
-    }
-    __syncthreads();
+  const A bias = p.b != nullptr ? computed(static_cast<const T*>(p.b)[c]) : A(0);
+  const T* __restrict__ x = static_cast<const T*>(p.x) + n * p.x_strides.n + c * p.x_strides.c;
+  for (int i = thread; i < size.in_h * size.in_w; i += kThreads) {
+    const int row = along.input + i / size.in_w, column = across.input + i % size.in_w;
+    const bool inside = row >= 0 && row < p.in_h && column >= 0 && column < p.in_w;
+    input[i] = inside ? computed(x[row * p.x_strides.h + column * p.x_strides.w]) + bias : A(0);
+  }
+  __syncthreads();
 
-    if (separable_up) {
-      for (int i = thread; i < size.in_h * quads; i += kThreads) {
-        const int row = i / quads, k = i % quads * kQuad;
-        Quad u = {};
-#pragma unroll
-        for (int j = 0; j < kQuad; ++j) {
-          const Meeting m = meeting(across.phase + k + j, up);
-          const A* from = input + row * size.in_w + m.input - inputs_before_x;
-          for_taps<K>(m.tap, fu_w, up, [&](int a, int i) { u.v[j] += fu[a] * from[i]; });
-        }
-        *reinterpret_cast<Quad*>(rows + row * size.grid_w + k) = u;
-      }
-      __syncthreads();
-    }
-
-    uint8_t* signs = p.signs + n * p.sign_strides.n + c * p.sign_strides.c;
-    for (int i = thread; i < size.grid_h * quads; i += kThreads) {
+  if (separable_up) {
+    for (int i = thread; i < size.in_h * quads; i += kThreads) {
       const int row = i / quads, k = i % quads * kQuad;
-      const Meeting m = meeting(along.phase + row, up);
-      const int from_row = m.input - inputs_before_y;
       Quad u = {};
-      if (separable_up) {
+#pragma unroll
+      for (int j = 0; j < kQuad; ++j) {
+        const Meeting m = meeting(across.phase + k + j, up);
+        const A* from = input + row * size.in_w + m.input - inputs_before_x;
+        for_taps<K>(m.tap, fu_w, up, [&](int a, int i) { u.v[j] += fu[a] * from[i]; });
+      }
+      *reinterpret_cast<Quad*>(rows + row * size.grid_w + k) = u;
+    }
+    __syncthreads();
+  }
+
+  uint8_t* signs = p.signs + n * p.sign_strides.n + c * p.sign_strides.c;
+  for (int i = thread; i < size.grid_h * quads; i += kThreads) {
+    const int row = i / quads, k = i % quads * kQuad;
+    const Meeting m = meeting(along.phase + row, up);
+    const int from_row = m.input - inputs_before_y;
+    Quad u = {};
+    if (separable_up) {
+      for_taps<K>(m.tap, fu_h, up, [&](int a, int r) {
+        const Quad v = *reinterpret_cast<const Quad*>(rows + (from_row + r) * size.grid_w + k);
+#pragma unroll
+        for (int j = 0; j < kQuad; ++j) u.v[j] += fu[a] * v.v[j];
+      });
+    } else {
+#pragma unroll
+      for (int j = 0; j < kQuad; ++j) {
+        const Meeting mx = meeting(across.phase + k + j, up);
+        const A* from = input + from_row * size.in_w + mx.input - inputs_before_x;
         for_taps<K>(m.tap, fu_h, up, [&](int a, int r) {
-          const Quad v = *reinterpret_cast<const Quad*>(rows + (from_row + r) * size.grid_w + k);
-#pragma unroll
-          for (int j = 0; j < kQuad; ++j) u.v[j] += fu[a] * v.v[j];
+          for_taps<K>(mx.tap, fu_w, up, [&](int b, int s) { u.v[j] += fu[a * fu_w + b] * from[r * size.in_w + s]; });
         });
-      } else {
-#pragma unroll
-        for (int j = 0; j < kQuad; ++j) {
-          const Meeting mx = meeting(across.phase + k + j, up);
-          const A* from = input + from_row * size.in_w + mx.input - inputs_before_x;
-          for_taps<K>(m.tap, fu_h, up, [&](int a, int r) {
-            for_taps<K>(mx.tap, fu_w, up, [&](int b, int s) { u.v[j] += fu[a * fu_w + b] * from[r * size.in_w + s]; });
-          });
-        }
       }
-      if (p.read_signs) {
-        const int sign_row = along.grid + row + p.sign_y, column = across.grid + k + p.sign_x, byte = column >> 2;
-        const auto bits_of = [&](int at) {  // 255, no slope, where there are no signs
-          const bool inside = sign_row >= 0 && sign_row < p.sign_h && at >= 0 && at < p.sign_bytes;
-          return inside ? unsigned(signs[sign_row * p.sign_strides.h + at * p.sign_strides.w]) : 255u;
-        };
-        const unsigned bits = (bits_of(byte) | bits_of(byte + 1) << 8) >> 2 * (column & 3);
-#pragma unroll
-        for (int j = 0; j < kQuad; ++j) {
-          const unsigned code = bits >> 2 * j & 3;
-          u.v[j] *= code == 0 ? act.gain : code == 1 ? act.gain * act.slope : A(0);
-        }
-      } else {
-        unsigned bits = 0;
-#pragma unroll
-        for (int j = 0; j < kQuad; ++j) {
-          unsigned code;
-          u.v[j] = activated(u.v[j] * act.up_gain, act, code);
-          bits |= code << 2 * j;
-        }
-        // tiles share a few rows and columns of the grid: each writes those that are its own
-        const int sign_row = along.grid + row, byte = across.grid / kQuad + k / kQuad;
-        const bool own =
-            (row < tile_h * down || tile_y == p.tiles_along - 1) && (k < tile_w * down || tile_x == p.tiles_across - 1);
-        if (p.write_signs && own && sign_row < p.sign_h && byte < p.sign_bytes)
-          signs[sign_row * p.sign_strides.h + byte * p.sign_strides.w] = static_cast<uint8_t>(bits);
-      }
-      *reinterpret_cast<Quad*>(grid + row * size.grid_w + k) = u;
     }
-    __syncthreads();
-
-    if (separable_down) {
-      for (int i = thread; i < tile_h * quads; i += kThreads) {
-        const int row = i / quads, k = i % quads * kQuad;
-        const A* from = grid + row * down * size.grid_w + k;
-        Quad sum = {};
-#pragma unroll(GENERAL ? 1 : K::FD)
-        for (int a = 0; a < fd_h; ++a) {
-          const Quad v = *reinterpret_cast<const Quad*>(from + a * size.grid_w);
-#pragma unroll
-          for (int j = 0; j < kQuad; ++j) sum.v[j] += fd[a] * v.v[j];
-        }
-        *reinterpret_cast<Quad*>(columns + row * size.grid_w + k) = sum;
-      }
-      __syncthreads();
-    }
-
-    T* __restrict__ y = static_cast<T*>(p.y) + n * p.y_strides.n + c * p.y_strides.c;
-    const int halves = tile_w / 2;
-    for (int i = thread; i < tile_h * halves; i += kThreads) {  // two outputs that share most of what they read
-      const int row = i / halves, column = i % halves * 2;
-      A sum = A(0), next = A(0);
-      const auto add_row = [&](const A* from, const A* taps) {
-#pragma unroll(GENERAL ? 1 : K::FD + K::DOWN)
-        for (int a = 0; a < fd_w + down; ++a) {
-          const A v = from[a];
-          if (a < fd_w) sum += taps[a] * v;
-          if (a >= down) next += taps[a - down] * v;
-        }
+    if (p.read_signs) {
+      const int sign_row = along.grid + row + p.sign_y, column = across.grid + k + p.sign_x, byte = column >> 2;
+      const auto bits_of = [&](int at) {  // 255, no slope, where there are no signs
+        const bool inside = sign_row >= 0 && sign_row < p.sign_h && at >= 0 && at < p.sign_bytes;
+        return inside ? unsigned(signs[sign_row * p.sign_strides.h + at * p.sign_strides.w]) : 255u;
       };
-      if (separable_down) {
-        add_row(columns + row * size.grid_w + column * down, fd);
-      } else {
-        for (int a = 0; a < fd_h; ++a) add_row(grid + (row * down + a) * size.grid_w + column * down, fd + a * fd_w);
+      const unsigned bits = (bits_of(byte) | bits_of(byte + 1) << 8) >> 2 * (column & 3);
+#pragma unroll
+      for (int j = 0; j < kQuad; ++j) {
+        const unsigned code = bits >> 2 * j & 3;
+        u.v[j] *= code == 0 ? act.gain : code == 1 ? act.gain * act.slope : A(0);
       }
-      const int out_row = tile_y * tile_h + row, out_column = tile_x * tile_w + column;
-      if (out_row >= p.out_h) continue;
-      T* to = y + out_row * p.y_strides.h + out_column * p.y_strides.w;
-      if (out_column < p.out_w) to[0] = stored<T>(sum);
-      if (out_column + 1 < p.out_w) to[p.y_strides.w] = stored<T>(next);
+    } else {
+      unsigned bits = 0;
+#pragma unroll
+      for (int j = 0; j < kQuad; ++j) {
+        unsigned code;
+        u.v[j] = activated(u.v[j] * act.up_gain, act, code);
+        bits |= code << 2 * j;
+      }
+      // tiles share a few rows and columns of the grid: each writes those that are its own
+      const int sign_row = along.grid + row, byte = across.grid / kQuad + k / kQuad;
+      const bool own =
+          (row < tile_h * down || tile_y == p.tiles_along - 1) && (k < tile_w * down || tile_x == p.tiles_across - 1);
+      if (p.write_signs && own && sign_row < p.sign_h && byte < p.sign_bytes)
+        signs[sign_row * p.sign_strides.h + byte * p.sign_strides.w] = static_cast<uint8_t>(bits);
+    }
+    *reinterpret_cast<Quad*>(grid + row * size.grid_w + k) = u;
+  }
+  __syncthreads();
+
+  if (separable_down) {
+    for (int i = thread; i < tile_h * quads; i += kThreads) {
+      const int row = i / quads, k = i % quads * kQuad;
+      const A* from = grid + row * down * size.grid_w + k;
+      Quad sum = {};
+#pragma unroll(GENERAL ? 1 : K::FD)
+      for (int a = 0; a < fd_h; ++a) {
+        const Quad v = *reinterpret_cast<const Quad*>(from + a * size.grid_w);
+#pragma unroll
+        for (int j = 0; j < kQuad; ++j) sum.v[j] += fd[a] * v.v[j];
+      }
+      *reinterpret_cast<Quad*>(columns + row * size.grid_w + k) = sum;
     }
     __syncthreads();
+  }
+
+  T* __restrict__ y = static_cast<T*>(p.y) + n * p.y_strides.n + c * p.y_strides.c;
+  const int halves = tile_w / 2;
+  for (int i = thread; i < tile_h * halves; i += kThreads) {  // two outputs that share most of what they read
+    const int row = i / halves, column = i % halves * 2;
+    A sum = A(0), next = A(0);
+    const auto add_row = [&](const A* from, const A* taps) {
+#pragma unroll(GENERAL ? 1 : K::FD + K::DOWN)
+      for (int a = 0; a < fd_w + down; ++a) {
+        const A v = from[a];
+        if (a < fd_w) sum += taps[a] * v;
+        if (a >= down) next += taps[a - down] * v;
+      }
+    };
+    if (separable_down) {
+      add_row(columns + row * size.grid_w + column * down, fd);
+    } else {
+      for (int a = 0; a < fd_h; ++a) add_row(grid + (row * down + a) * size.grid_w + column * down, fd + a * fd_w);
+    }
+    const int out_row = tile_y * tile_h + row, out_column = tile_x * tile_w + column;
+    if (out_row >= p.out_h) continue;
+    T* to = y + out_row * p.y_strides.h + out_column * p.y_strides.w;
+    if (out_column < p.out_w) to[0] = stored<T>(sum);
+    if (out_column + 1 < p.out_w) to[p.y_strides.w] = stored<T>(next);
   }
 }
 
@@ -316,8 +313,7 @@ void start(const char* name, Problem p, void* stream) {
   }
   p.tiles_across = static_cast<int>(ceil_div(p.out_w, p.tile_w));
   p.tiles_along = static_cast<int>(ceil_div(p.out_h, p.tile_h));
-  p.tiles *= int64_t(p.tiles_across) * p.tiles_along;
-  const dim3 blocks(static_cast<unsigned>(std::min(p.tiles, kMaxBlocks)));
+  const dim3 blocks(static_cast<unsigned>(p.planes * p.tiles_across * p.tiles_along));
   launch(name, filtered_lrelu_kernel<T, K>, blocks, dim3(kThreads), stream, p);
 }
 
@@ -418,7 +414,7 @@ void run(const char* name, const TensorView& x, const TensorView& b, const Tenso
   p.slope = s.slope;
   p.clamp = s.clamp;
   p.flip = s.flip;
-  p.tiles = x.sizes[0] * x.sizes[1];
+  p.planes = x.sizes[0] * x.sizes[1];
   p.channels_last = y.strides[1] == 1;
   with_dtype(x.dtype, [&](auto type) { start<decltype(type)>(name, p, stream); });
 }

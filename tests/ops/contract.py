@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from gan_fast.ops.backends import BACKENDS, COMPOSED
-from gan_fast.testing import parts_of
+from gan_fast.testing import Sample, parts_of, samples
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"cpu": "csrc/cpu/{}.cpp", "triton": "kernels/{}.py", "cuda": "csrc/cuda/{}.cu"}
@@ -15,11 +15,17 @@ CUDA = torch.cuda.is_available()
 def backends_of(op: str) -> list[str]:
     """CUDA kernels need a GPU here; without one tests/csrc/test_cuda_on_cpu.py executes them on the CPU."""
 
-    def has(backend: str, parts: tuple[str, ...]) -> bool:
-        return all((ROOT / SOURCES[backend].format(part)).exists() for part in parts)
-
-    found = [b for b in SOURCES if has(b, parts_of(op)) or has(b, COMPOSED.get(op, parts_of(op)))]
+    found = [b for b in SOURCES if _has(b, parts_of(op)) or _has(b, COMPOSED.get(op, parts_of(op)))]
     return [b for b in found if b != "cuda" or CUDA]
+
+
+def samples_of(op: str, backend: str) -> tuple[Sample, ...]:
+    """All, or a few of an op that a backend composes of others: those have all of theirs."""
+    return samples(op) if _has(backend, parts_of(op)) else samples(op)[::8]
+
+
+def _has(backend: str, parts: tuple[str, ...]) -> bool:
+    return all((ROOT / SOURCES[backend].format(part)).exists() for part in parts)
 
 
 def device_of(backend: str) -> torch.device:

@@ -5,7 +5,7 @@ import pytest
 import scipy.signal
 import torch
 from argument_space import STRATEGIES, not_finite
-from contract import backends_of, device_of
+from contract import backends_of, device_of, samples_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,10 +14,13 @@ from gan_fast.ops import backends
 
 # the interpreter takes a tenth of a second for what the C++ kernels do in a thousandth
 EXAMPLES = {"cpu": 200, "triton": 12, "cuda": 200}
-# In half precision some pre-activation of filtered_lrelu always lies on a kink, where a derivative is arbitrary; where
-# samples are close to each other, second derivatives of minibatch_stddev are differences of almost equal numbers.
-DTYPES = {"filtered_lrelu": (torch.float32, torch.float64), "minibatch_stddev": (torch.float64,)}
+# in half precision some pre-activation of filtered_lrelu always lies on a kink, where a derivative is arbitrary
+DTYPES = {"filtered_lrelu": (torch.float32, torch.float64)}
+# where samples are close to each other, second derivatives are differences of almost equal numbers: see the samples
+ORDERS = {"minibatch_stddev": 1}
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+PAIRS = [(op, b) for op in STRATEGIES for b in backends_of(op) if samples_of(op, b) == testing.samples(op)]
 
 
 def _drawing(examples: int) -> settings:
@@ -32,7 +35,7 @@ def holds_everywhere(op: str, backend: str, examples: int, device: torch.device 
     @_drawing(examples)
     @given(STRATEGIES[op](), st.sampled_from(dtypes))
     def finite(sample: testing.Sample, dtype: torch.dtype) -> None:
-        testing.assert_matches_reference(sample, backend, dtype, device)
+        testing.assert_matches_reference(sample, backend, dtype, device, order=ORDERS.get(op, 2))
 
     @_drawing(examples // 2)
     @given(not_finite(op), st.sampled_from([torch.float32, torch.float64]))
@@ -43,7 +46,7 @@ def holds_everywhere(op: str, backend: str, examples: int, device: torch.device 
     any_value()
 
 
-@pytest.mark.parametrize(("op", "backend"), [(op, backend) for op in STRATEGIES for backend in backends_of(op)])
+@pytest.mark.parametrize(("op", "backend"), PAIRS)
 def test_matches_reference(op: str, backend: str) -> None:
     holds_everywhere(op, backend, EXAMPLES[backend], device_of(backend))
 

@@ -72,6 +72,7 @@ def samples() -> Iterator[Sample]:
         yield _bias_act_sample(f"{act}-gain", (2, 3, 4, 4), True, act=act, gain=0.3, clamp=0.4)
         yield _bias_act_sample(f"{act}-negative-gain", (2, 3, 4, 4), True, act=act, gain=-1.7, clamp=0.8)
         yield _bias_act_sample(f"{act}-zero-gain", (2, 3, 4, 4), True, act=act, gain=0.0)
+    for act in ("lrelu", "swish"):
         for layout in ("contiguous", "channels_last", "sliced"):
             name = f"{act}-noise-{layout}"
             yield _bias_act_sample(name, (3, 6, 4, 5), True, layout, (3, 1, 4, 5), act=act, clamp=0.9)

@@ -22,7 +22,8 @@ def points_sample(
         points.append(2 * at / max(side - 1, 1) - 1 if align_corners else (2 * at + 1) / side - 1)
     tensors = {"x": LAYOUTS[layout](randn(6, *shape)), "grid": torch.stack(points, -1)}
     landing = 4 * max(size[0] * size[1] // (h * w), 1) + 8  # points near the pixel that most are near
-    reductions = {"y": 4, "x": landing, "grid": 4 * c, "dy": 12}
+    rounding = max(h, w) ** 2 // 16  # of a coordinate in pixels, as if it were a sum
+    reductions = {"y": 4 + rounding, "x": landing + rounding, "grid": 4 * c + rounding, "dy": 12 + rounding}
     return Sample("grid_sample", name, tensors, {"align_corners": align_corners}, layout, ("x", "grid"), reductions)
 
 

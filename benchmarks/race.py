@@ -38,7 +38,7 @@ def _time(call: Callable, device: torch.device) -> float:
 
 
 def race(
-    calls: dict[str, Callable], device: torch.device, seconds: float, min_rounds: int = 7
+    calls: dict[str, Callable], device: torch.device, seconds: float, min_rounds: int = 5
 ) -> dict[str, list[float]]:
     for _ in range(2):
         for call in calls.values():

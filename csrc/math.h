@@ -89,11 +89,23 @@ GF_HD float expm1_of(float x) {
   return a < 0.3f ? p * x : exp_of(x) - 1.0f;
 }
 
+// x P(x^2) / Q(x^2), fitted to tanh on [-9, 9], beyond which it rounds to 1: relative error below 4e-7.
 GF_HD float tanh_of(float x) {
-  const float a = x < 0.0f ? -x : x;
-  const float e = expm1_of(-2.0f * a);
-  const float t = -e / (2.0f + e);
-  return x < 0.0f ? -t : t;
+  float c = x < -9.0f ? -9.0f : x;  // NaN passes every comparison unchanged
+  c = c > 9.0f ? 9.0f : c;
+  const float y = c * c;
+  float p = 1.33534107e-8f;
+  p = p * y + 2.0608183e-5f;
+  p = p * y + 3.49553443e-3f;
+  p = p * y + 0.133809811f;
+  p = p * y + 0.99999998f;
+  float q = 7.77604616e-7f;
+  q = q * y + 3.28554614e-4f;
+  q = q * y + 2.58767797e-2f;
+  q = q * y + 0.467142967f;
+  q = q * y + 1.0f;
+  const float t = c * p / q, low = t < -1.0f ? -1.0f : t;
+  return low > 1.0f ? 1.0f : low;
 }
 #endif
 GF_HD double exp_of(double x) { return ::exp(x); }

@@ -115,7 +115,7 @@ def properties(op: str) -> None:
     from test_properties import holds_everywhere
 
     register()
-    holds_everywhere(op, MODULE, 40)
+    holds_everywhere(op, MODULE, 30)
     print("drawn samples match")
 
 

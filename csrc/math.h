@@ -104,8 +104,8 @@ GF_HD float tanh_of(float x) {
   q = q * y + 2.58767797e-2f;
   q = q * y + 0.467142967f;
   q = q * y + 1.0f;
-  const float t = c * p / q, low = t < -1.0f ? -1.0f : t;
-  return low > 1.0f ? 1.0f : low;
+  const float t = c * p / q, low = (t < -1.0f) | (x < -9.0f) ? -1.0f : t;
+  return (low > 1.0f) | (x > 9.0f) ? 1.0f : low;
 }
 #endif
 GF_HD double exp_of(double x) { return ::exp(x); }

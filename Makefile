@@ -26,7 +26,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu')
 
-bench: $(VENV)/installed-dev  ## time every case against eager PyTorch and torch.compile, about eight minutes
+bench: $(VENV)/installed-dev  ## time every case against eager PyTorch and torch.compile, about fifteen minutes
 	$(BIN)/python -m pytest -q benchmarks
 	$(BIN)/python benchmarks/table.py
 

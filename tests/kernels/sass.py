@@ -1,13 +1,19 @@
-"""Reads compiled GPU code with the tools in Triton's wheel: what a kernel costs, and what it is made of."""
+"""Compiles kernels for GPUs that are not here and reads the code: what a kernel costs, and what it is made of."""
 
+import json
+import os
 import re
+import shutil
 import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import triton
 
+ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 
 
@@ -35,3 +41,26 @@ def read_cubin(path: Path) -> list[Kernel]:
         Kernel(name, int(registers), int(stack) + int(local), int(shared), code[name])
         for name, registers, stack, shared, local in re.findall(usage, run("--dump-resource-usage"))
     ]
+
+
+needs_nvcc = pytest.mark.skipif(
+    shutil.which("nvcc") is None, reason="nvcc is optional: it builds the CUDA module"
+)
+
+
+def compile_cuda(op: str, folder: Path, capability: int = 90) -> list[Kernel]:
+    """The kernels of csrc/cuda/<op>.cu."""
+    cubin = folder / f"{op}.cubin"
+    flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", f"-arch=sm_{capability}", "-cubin"]
+    subprocess.run(["nvcc", *flags, ROOT / f"csrc/cuda/{op}.cu", "-o", cubin], check=True)
+    return read_cubin(cubin)
+
+
+def compile_triton(calls: list[dict], folder: Path) -> list[dict]:
+    """What aot.py makes of calls, in a process of its own: in this one kernels may be bound to the interpreter."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment |= {"TRITON_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, Path(__file__).with_name("aot.py"), folder]
+    done = subprocess.run(command, env=environment, input=json.dumps(calls), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

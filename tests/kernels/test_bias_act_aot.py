@@ -1,16 +1,10 @@
 """What the compilers make of bias_act for GPUs that are not here: registers, spills, shared memory, wide loads."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import sass
 
-ROOT = Path(__file__).resolve().parents[2]
 SHARED_LIMIT = 48 * 1024  # of a block, with no special request
 REGISTERS = {"triton": 96, "cuda": 64}  # five blocks of 128 threads a multiprocessor, four of 256
 
@@ -30,16 +24,9 @@ def calls(dtype: str, channels_last: bool, capabilities: tuple[int, ...] = (90,)
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """By Triton, in a process of its own: in this one its kernels may be bound to the interpreter."""
-    folder = tmp_path_factory.mktemp("aot")
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment |= {"TRITON_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
     wanted = [*calls("float32", False), *calls("float32", True), *calls("bfloat16", False), *calls("bfloat16", True)]
     wanted += calls("float16", True, (80, 100, 120))[1:2]
-    command = [sys.executable, Path(__file__).with_name("aot.py"), folder]
-    done = subprocess.run(command, env=environment, input=json.dumps(wanted), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return sass.compile_triton(wanted, tmp_path_factory.mktemp("aot"))
 
 
 def test_triton_compiles_for_every_architecture(compiled: list[dict]) -> None:
@@ -62,12 +49,9 @@ def test_triton_sm90(compiled: list[dict]) -> None:
             assert kernel.instructions["STG.E.128"] >= 1, (c, kernel)
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on PATH")
+@sass.needs_nvcc
 def test_cuda_sm90(tmp_path: Path) -> None:
-    cubin = tmp_path / "bias_act.cubin"
-    flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-arch=sm_90", "-cubin"]
-    subprocess.run(["nvcc", *flags, ROOT / "csrc/cuda/bias_act.cu", "-o", cubin], check=True)
-    kernels = sass.read_cubin(cubin)
+    kernels = sass.compile_cuda("bias_act", tmp_path)
     passes = [k for k in kernels if "bias_act_kernel" in k.name]
     assert len(passes) == 16, "three orders and the first with noise, in four element types"
     assert len(kernels) == 20, "and the second stage of the sums"

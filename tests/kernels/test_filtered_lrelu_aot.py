@@ -1,27 +1,21 @@
 """What nvcc makes of filtered_lrelu for GPUs that are not here: registers, spills, shared memory, wide loads."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import sass
 
-ROOT = Path(__file__).resolve().parents[2]
 SHARED_LIMIT = 48 * 1024  # of a block, with no special request
 # three blocks of 256 threads a multiprocessor; of the general kernel, whose tiles fill 47 KiB, two
 REGISTERS = {"special": 80, "general": 128}
 SPECIAL = 6  # what start() names, in three element types; and the general kernel, in four
 
-pytestmark = pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on PATH")
+pytestmark = sass.needs_nvcc
 
 
 @pytest.mark.parametrize("capability", [80, 90, 100, 120])
 def test_cuda(capability: int, tmp_path: Path) -> None:
-    cubin = tmp_path / "filtered_lrelu.cubin"
-    flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", f"-arch=sm_{capability}", "-cubin"]
-    subprocess.run(["nvcc", *flags, ROOT / "csrc/cuda/filtered_lrelu.cu", "-o", cubin], check=True)
-    kernels = sass.read_cubin(cubin)
+    kernels = sass.compile_cuda("filtered_lrelu", tmp_path, capability)
     general = [k for k in kernels if "KnownILi0E" in k.name]
     assert len(general) == 4
     assert len(kernels) == 4 + 3 * SPECIAL

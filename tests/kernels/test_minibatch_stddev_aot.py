@@ -1,16 +1,10 @@
 """What the compilers make of minibatch_stddev for GPUs that are not here: registers, spills, shared memory, loads."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import sass
 
-ROOT = Path(__file__).resolve().parents[2]
 SHARED_LIMIT = 48 * 1024  # of a block, with no special request
 REGISTERS = 128  # one block of 512 threads: few blocks run, and what counts is how soon each of them ends
 GROUP = 4
@@ -33,10 +27,6 @@ def calls(dtype: str, channels_last: bool, labels: bool, capabilities: tuple[int
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """By Triton, in a process of its own: in this one its kernels may be bound to the interpreter."""
-    folder = tmp_path_factory.mktemp("aot")
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment |= {"TRITON_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
     wanted = [
         *calls("float32", False, False),
         *calls("bfloat16", False, False),
@@ -44,10 +34,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
         *calls("float64", False, True),
         *calls("float16", False, False, (80, 100, 120))[2:],
     ]
-    command = [sys.executable, Path(__file__).with_name("aot.py"), folder]
-    done = subprocess.run(command, env=environment, input=json.dumps(wanted), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return sass.compile_triton(wanted, tmp_path_factory.mktemp("aot"))
 
 
 def test_triton_compiles_for_every_architecture(compiled: list[dict]) -> None:
@@ -68,12 +55,9 @@ def test_triton_sm90(compiled: list[dict]) -> None:
             assert kernel.instructions["STG.E.128"] >= 1, (c, kernel)
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on PATH")
+@sass.needs_nvcc
 def test_cuda_sm90(tmp_path: Path) -> None:
-    cubin = tmp_path / "minibatch_stddev.cubin"
-    flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-arch=sm_90", "-cubin"]
-    subprocess.run(["nvcc", *flags, ROOT / "csrc/cuda/minibatch_stddev.cu", "-o", cubin], check=True)
-    kernels = sass.read_cubin(cubin)
+    kernels = sass.compile_cuda("minibatch_stddev", tmp_path)
     assert len(kernels) == 12, "three orders in four element types"
     for kernel in kernels:
         assert kernel.registers <= REGISTERS, kernel

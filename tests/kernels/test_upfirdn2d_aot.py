@@ -1,16 +1,10 @@
 """What the compilers make of upfirdn2d for GPUs that are not here: registers, spills, shared memory, wide accesses."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import sass
 
-ROOT = Path(__file__).resolve().parents[2]
 SHARED_LIMIT = 48 * 1024  # of a block, with no special request
 # blocks of 128 threads a multiprocessor: four or three of Triton's, six to eight planes, three pixels
 REGISTERS = {"triton": 168, "planes": 80, "pixels": 168, "separable": 64, "direct": 64}
@@ -37,17 +31,10 @@ def call(
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
-    """By Triton, in a process of its own: in this one its kernels may be bound to the interpreter."""
-    folder = tmp_path_factory.mktemp("aot")
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment |= {"TRITON_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
     wanted = [call(*fast) for fast in FAST]
     wanted += [call("up2", "bfloat16", True, f=(12,)), call("up3-down2", "float32", False, f=(6, 6))]
     wanted += [call("up2", "float16", True, capabilities=(80, 100, 120))]
-    command = [sys.executable, Path(__file__).with_name("aot.py"), folder]
-    done = subprocess.run(command, env=environment, input=json.dumps(wanted), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return sass.compile_triton(wanted, tmp_path_factory.mktemp("aot"))
 
 
 def test_triton_compiles_for_every_architecture(compiled: list[dict]) -> None:
@@ -74,12 +61,9 @@ def test_triton_sm90(compiled: list[dict]) -> None:
                 assert kernel.instructions["STG.E.128"] == vectors * 4, "four outputs"
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc on PATH")
+@sass.needs_nvcc
 def test_cuda_sm90(tmp_path: Path) -> None:
-    cubin = tmp_path / "upfirdn2d.cubin"
-    flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-arch=sm_90", "-cubin"]
-    subprocess.run(["nvcc", *flags, ROOT / "csrc/cuda/upfirdn2d.cu", "-o", cubin], check=True)
-    kernels = sass.read_cubin(cubin)
+    kernels = sass.compile_cuda("upfirdn2d", tmp_path)
     of = {v: [k for k in kernels if f"upfirdn2d_{v}_kernel" in k.name] for v in ("planes", "pixels", "separable")}
     of["direct"] = [k for k in kernels if not any(k in found for found in of.values())]
     counts = {variant: len(found) for variant, found in of.items()}

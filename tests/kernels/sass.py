@@ -43,9 +43,7 @@ def read_cubin(path: Path) -> list[Kernel]:
     ]
 
 
-needs_nvcc = pytest.mark.skipif(
-    shutil.which("nvcc") is None, reason="nvcc is optional: it builds the CUDA module"
-)
+needs_nvcc = pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is optional: it builds the CUDA module")
 
 
 def compile_cuda(op: str, folder: Path, capability: int = 90) -> list[Kernel]:

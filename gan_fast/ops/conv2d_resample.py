@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from gan_fast.ops import arguments
+from gan_fast.ops.backends import resolve
+from gan_fast.ops.conv2d import Geometry, conv2d
 from gan_fast.ops.upfirdn2d import (
     Ints,
     downsample_padding,
@@ -15,15 +16,10 @@ from gan_fast.ops.upfirdn2d import (
 )
 
 
-def _conv2d(x: Tensor, w: Tensor, stride: int, padding: tuple[int, int], groups: int) -> Tensor:
-    return F.conv2d(x, w, stride=stride, padding=padding, groups=groups)
-
-
-def _conv_transpose2d(x: Tensor, w: Tensor, stride: int, padding: tuple[int, int], groups: int) -> Tensor:
-    """The adjoint of a strided correlation with w [O, I, kh, kw], mapping I channels to O."""
+def _swapped(w: Tensor, groups: int) -> Tensor:
+    """w [O, I / groups, kh, kw] as the adjoint of a convolution takes it: [I, O / groups, kh, kw]."""
     out, per_group, kh, kw = w.shape
-    w = w.reshape(groups, out // groups, per_group, kh, kw).transpose(1, 2).reshape(-1, out // groups, kh, kw)
-    return F.conv_transpose2d(x, w, stride=stride, padding=padding, groups=groups)
+    return w.reshape(groups, out // groups, per_group, kh, kw).transpose(1, 2).reshape(-1, out // groups, kh, kw)
 
 
 def conv2d_resample(
@@ -79,24 +75,26 @@ def conv2d_resample(
         pad = downsample_padding(f, down, pad)
     if flip_weight == (up > 1):  # a transposed convolution wants w the other way round
         w = w.flip([2, 3])
+    backend = resolve("upfirdn2d", x, backend)
     resample = {"flip_filter": flip_filter, "backend": backend}
+    direct = Geometry(1, (0, 0), groups)
 
     if kh == kw == 1 and up == 1 and down > 1:  # the 1x1 convolution sees only the samples that are kept
-        return _conv2d(upfirdn2d(x, f, down=down, padding=pad, **resample), w, 1, (0, 0), groups)
+        return conv2d(upfirdn2d(x, f, down=down, padding=pad, **resample), w, direct, backend)
     if kh == kw == 1 and up > 1 and down == 1:
-        return upfirdn2d(_conv2d(x, w, 1, (0, 0), groups), f, up=up, padding=pad, gain=up**2, **resample)
+        return upfirdn2d(conv2d(x, w, direct, backend), f, up=up, padding=pad, gain=up**2, **resample)
     if up == 1 and down > 1:
-        return _conv2d(upfirdn2d(x, f, padding=pad, **resample), w, down, (0, 0), groups)
+        return conv2d(upfirdn2d(x, f, padding=pad, **resample), w, Geometry(down, (0, 0), groups), backend)
     x0, x1, y0, y1 = pad
     if up > 1:
         # zero insertion, padding and correlation: a transposed convolution, whose output is cropped by `trim` on both
         # sides, and whose remaining padding moves to the filter that follows
         x0, x1, y0, y1 = x0 - (kw - 1), x1 - (kw - up), y0 - (kh - 1), y1 - (kh - up)
         trim_x, trim_y = max(min(-x0, -x1), 0), max(min(-y0, -y1), 0)
-        y = _conv_transpose2d(x, w, up, (trim_y, trim_x), groups)
+        y = conv2d(x, _swapped(w, groups), Geometry(up, (trim_y, trim_x), groups, transposed=True), backend)
         pad = (x0 + trim_x, x1 + trim_x, y0 + trim_y, y1 + trim_y)
         y = upfirdn2d(y, f, padding=pad, gain=up**2, **resample)
         return upfirdn2d(y, f, down=down, **resample) if down > 1 else y
     if x0 == x1 and y0 == y1 and x0 >= 0 and y0 >= 0:
-        return _conv2d(x, w, 1, (y0, x0), groups)
-    return _conv2d(upfirdn2d(x, None, padding=pad, backend=backend), w, 1, (0, 0), groups)
+        return conv2d(x, w, Geometry(1, (y0, x0), groups), backend)
+    return conv2d(upfirdn2d(x, None, padding=pad, backend=backend), w, direct, backend)

@@ -1,0 +1,147 @@
+"""Convolution as a closed family: forward, input gradient and weight gradient are each other's derivatives.
+
+    y = conv(x, w)        dx = conv*(dy, w), a transposed convolution        dw = corr(x, dy)
+
+With the cotangents v of dx and u of dw,  d(dy) = conv(v, w) + conv(x, u),  d2x = conv*(dy, u),  d2w = corr(v, dy).
+PyTorch's own double backward makes d2w by a convolution whose kernel is a feature map; here every pass is one of three.
+
+On GPUs a pass is cuDNN's. On CPUs it is oneDNN's, or Winograd's (ops/winograd.py) where that takes less time.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gan_fast.ops import winograd
+from gan_fast.ops.primitive import needs
+from gan_fast.ops.upfirdn2d import dense, memory_format_of
+
+Pair = tuple[int, int]
+
+
+class Geometry(NamedTuple):
+    """How a plain convolution lies; transposed: its adjoint, for which output_padding makes up the size."""
+
+    stride: int
+    padding: Pair
+    groups: int
+    transposed: bool = False
+    output_padding: Pair = (0, 0)
+
+    def adjoint(self, w: Tensor, size: torch.Size) -> Geometry:
+        """The convolution back to images of this size."""
+        if self.transposed:
+            return self.plain()
+        short = [(n + 2 * p - k) % self.stride for n, p, k in zip(size, self.padding, w.shape[2:], strict=True)]
+        return self._replace(transposed=True, output_padding=(short[0], short[1]))
+
+    def plain(self) -> Geometry:
+        return self._replace(transposed=False, output_padding=(0, 0))
+
+    def arguments(self) -> tuple:
+        pair = [self.stride] * 2
+        return (pair, list(self.padding), [1, 1], self.transposed, list(self.output_padding), self.groups)
+
+    def output_size(self, w: Tensor, size: torch.Size) -> Pair:
+        sides = zip(size, self.padding, w.shape[2:], self.output_padding, strict=True)
+        if self.transposed:
+            h, w_ = ((n - 1) * self.stride - 2 * p + k + o for n, p, k, o in sides)
+        else:
+            h, w_ = ((n + 2 * p - k) // self.stride + 1 for n, p, k, _ in sides)
+        return h, w_
+
+
+@functools.cache
+def _slow_in_half() -> bool:
+    """Whether the processor has no instructions for products in half precision, which oneDNN then imitates."""
+    return not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _computed(x: Tensor) -> torch.dtype:
+    half = x.dtype in (torch.float16, torch.bfloat16)
+    return torch.float32 if half and x.device.type == "cpu" and _slow_in_half() else x.dtype
+
+
+def _convolve(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
+    height, width = g.output_size(w, x.shape[2:])
+    if not winograd.takes(x, w, g.stride, g.groups, height * width, backend):
+        dtype = _computed(x)
+        return torch.ops.aten.convolution(x.to(dtype), w.to(dtype), None, *g.arguments()).to(x.dtype)
+    shape = (len(x), w.shape[1 if g.transposed else 0], height, width)
+    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format_of(x))
+    u = winograd.transform_weight(w, winograd.tile_size(height, width), g.transposed, backend)
+    pad = g.padding
+    if g.transposed:
+        u, pad = u.transpose(1, 2), (2 - pad[0], 2 - pad[1])
+    winograd.convolve(dense(x), u, pad, y, backend)
+    return y
+
+
+def _correlate(x: Tensor, dy: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
+    """The gradient of w, of which only shape and memory format count, in a plain convolution of x with the output y."""
+    height, width = dy.shape[2:]
+    if not winograd.takes(x, w, g.stride, g.groups, height * width, backend):
+        dy, x, w = (t.to(_computed(x)) for t in (dy, x, w))
+        dw = torch.ops.aten.convolution_backward(dy, x, w, None, *g.arguments(), [False, True, False])[1]
+        return dw.to(x.dtype)
+    dw = torch.empty_like(w)
+    winograd.weight_grad(dense(x), dense(dy), g.padding, winograd.tile_size(height, width), dw, backend)
+    return dw
+
+
+class _Conv2d(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
+        ctx.save_for_backward(x, w)
+        ctx.settings = g, backend
+        return _convolve(x, w, g, backend)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple:
+        x, w = ctx.saved_tensors
+        g, backend = ctx.settings
+        dx = _Conv2d.apply(dy, w, g.adjoint(w, x.shape[2:]), backend) if needs(ctx, 0) else None
+        dw = None
+        if needs(ctx, 1):
+            image, result = (dy, x) if g.transposed else (x, dy)
+            dw = _WeightGrad.apply(image, result, w.detach(), g.plain(), backend)
+        return dx, dw, None, None
+
+
+class _WeightGrad(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dy: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
+        ctx.save_for_backward(x, dy)
+        ctx.settings = g, backend
+        return _correlate(x, dy, w, g, backend)
+
+    @staticmethod
+    def backward(ctx: Any, u: Tensor) -> tuple:
+        x, dy = ctx.saved_tensors
+        g, backend = ctx.settings
+        dx = _Conv2d.apply(dy, u, g.adjoint(u, x.shape[2:]), backend) if needs(ctx, 0) else None
+        ddy = _Conv2d.apply(x, u, g, backend) if needs(ctx, 1) else None
+        return dx, ddy, None, None, None
+
+
+def conv2d(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
+    """y = conv(x, w), or its adjoint; differentiable any number of times.
+
+    x: [N, I, H, W]. w: of x's dtype, [O, I / groups, kh, kw], or [I, O / groups, kh, kw] for an adjoint. backend: as
+    `resolve` gave it; "reference", and what is being compiled, is PyTorch's own convolution. Under autocast in its
+    dtype, as PyTorch's.
+    """
+    if backend == "reference" or torch.compiler.is_compiling():
+        pair = {"stride": g.stride, "padding": g.padding, "groups": g.groups}
+        if g.transposed:
+            return F.conv_transpose2d(x, w, output_padding=g.output_padding, **pair)
+        return F.conv2d(x, w, **pair)
+    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, w = x.to(dtype), w.to(dtype)
+    return _Conv2d.apply(x, w, g, backend)

@@ -39,11 +39,10 @@ class Mutant(NamedTuple):
         return f"{self.file}-{self.bug}".replace(" ", "_")
 
 
-TAIL = "if (i < n) step(i, n - i);"
 MASK = "v = (y < A(0) ? -y : y) >= s.clamp ? A(0) : v;"
 MUTANTS = [
     Mutant("csrc/cpu/bias_act.cpp", "clamp mask lost", MASK, ""),
-    Mutant("csrc/cpu/bias_act.cpp", "last element unwritten", TAIL, "if (i < n) step(i, n - i - 1);"),
+    Mutant("csrc/cpu/bias_act.cpp", "last element unwritten", "in_steps(n, step)", "in_steps(n - 1, step)"),
     Mutant("csrc/cpu/bias_act.cpp", "second cotangent lost", "v *= load(ddx[i + j]);", ""),
     Mutant("csrc/cpu/bias_act.cpp", "bias sum short of a lane", "sum[j] += d[j];", "if (j) sum[j] += d[j];"),
     Mutant("csrc/cpu/upfirdn2d.cpp", "tap dropped", "phase.taps};", "phase.taps - (phase.taps > 1)};"),

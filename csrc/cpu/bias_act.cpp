@@ -1,27 +1,13 @@
 // y = clamp(act(x + noise + b) gain) and its first two derivatives, each in one pass over memory with the sums for the
 // bias.
-#include "common.h"
+#include "pointwise.h"
 
 namespace {
 
 using namespace gan_fast;
 
-constexpr int64_t kLanes = 64;   // sums side by side in a plane, and the elements of one step
-constexpr int64_t kSpan = 8192;  // elements of a plane that one tile covers
-constexpr int64_t kRows = 128;   // rows and columns that one tile covers
-constexpr int64_t kColumns = 4096;
-constexpr int64_t kNoise = 512;  // elements whose bias and noise are added up at once
-
-template <typename A>
-struct Settings {
-  A alpha, gain, clamp;  // clamp is NaN where there is none: every comparison with it is false
-};
-
-template <typename T>
-Settings<compute_t<T>> settings_of(double alpha, double gain, double clamp) {
-  using A = compute_t<T>;
-  return {static_cast<A>(alpha), static_cast<A>(gain), static_cast<A>(clamp < 0 ? __builtin_nan("") : clamp)};
-}
+constexpr int64_t kColumns = 4096;  // columns that one tile covers
+constexpr int64_t kNoise = 512;     // elements whose bias and noise are added up at once
 
 // The memory of a tensor [outer, C, inner] as rows.
 //   planes:  inner is long; a row is `inner` elements that share one bias
@@ -52,27 +38,6 @@ struct Tiles {
   int64_t sums() const { return row_tiles * (planes ? length_tiles : length); }
 };
 
-// Asks for the elements that the steps to come read: processors do not follow several streams across pages by
-// themselves.
-template <typename T>
-GF_HD void fetch(const T* p) {
-  for (int64_t j = 0; j < kLanes; j += kLine / sizeof(T)) __builtin_prefetch(p + 8 * kLanes + j);
-}
-
-// run(y', i, m) fills m elements from the i-th on; what is to be streamed goes by way of a buffer in the
-// first-level cache.
-template <typename T, typename F>
-GF_HD void write_row(T* y, int64_t n, Write write, const F& run) {
-  if (write != Write::streamed) return run(y, 0, n);
-  constexpr int64_t kBuffer = 1024;
-  alignas(kLine) T buffer[kBuffer];
-  for (int64_t i = 0; i < n; i += kBuffer) {
-    const int64_t m = n - i < kBuffer ? n - i : kBuffer;
-    run(buffer, i, m);
-    for (int64_t j = 0; j < m; j += kLine / sizeof(T)) stream<kLine>(y + i + j, buffer + j);
-  }
-}
-
 template <Act ACT, typename T, typename A = compute_t<T>>
 void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settings<A> s, Write write) {
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
@@ -86,9 +51,7 @@ void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settin
       store(y[i + j], low > s.clamp ? s.clamp : low);
     }
   };
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) step(i, kLanes);
-  if (i < n) step(i, n - i);
+  in_steps(n, step);
 }
 
 // ORDER 1: dx = dy act'(u) gain where |y| < clamp, else 0. ORDER 2: the same of ddx dy act''(u).
@@ -121,9 +84,7 @@ void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64
       sum[j] += d[j];
     }
   };
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) step(i, kLanes);
-  if (i < n) step(i, n - i);
+  in_steps(n, step);
 }
 
 // The bias in the type of computation: one for each channel of planes, one for each column of columns.
@@ -161,9 +122,7 @@ void for_each_row(const Tiles& t, const A* bias, A* sums, const F& f) {
       for (int64_t i = 0; i < kLanes; ++i) shared[i] = bias[row_tile % t.channels];
       f(row_tile * t.length + begin, n, shared, 0, lanes, 0);
       if (!sums) return;
-      for (int64_t width = kLanes / 2; width; width /= 2)
-        for (int64_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-      sums[task] = lanes[0];
+      sums[task] = sum_of_lanes(lanes);
       return;
     }
     A* sum = sums ? sums + row_tile * t.length + begin : lanes;

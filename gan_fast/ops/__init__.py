@@ -7,6 +7,7 @@ from gan_fast.ops.filtered_lrelu import filtered_lrelu
 from gan_fast.ops.gradient_penalty import r1_penalty
 from gan_fast.ops.grid_sample import affine_warp, grid_sample
 from gan_fast.ops.minibatch_stddev import minibatch_stddev
+from gan_fast.ops.modulate import modulate
 from gan_fast.ops.modulated_conv2d import modulated_conv2d
 from gan_fast.ops.noise import noise
 from gan_fast.ops.primitive import explain_call
@@ -23,6 +24,7 @@ __all__ = [
     "filtered_lrelu",
     "grid_sample",
     "minibatch_stddev",
+    "modulate",
     "modulated_conv2d",
     "noise",
     "r1_penalty",

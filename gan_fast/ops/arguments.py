@@ -21,6 +21,13 @@ def check_tensor(name: str, x: object, ndim: int | None = None) -> None:
         raise ValueError(f"{name}: got {x.ndim} dimensions {tuple(x.shape)}, takes {ndim}")
 
 
+def check_scalar(name: str, x: object) -> None:
+    """A floating-point tensor of one element."""
+    check_tensor(name, x)
+    if x.numel() != 1:
+        raise ValueError(f"{name}: got shape {tuple(x.shape)}, takes one number")
+
+
 def check_same_device(name: str, t: Tensor, x: Tensor) -> None:
     if t.device != x.device:
         raise ValueError(f"{name}: is on {t.device}, takes a tensor on x's device {x.device}")

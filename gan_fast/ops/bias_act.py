@@ -44,6 +44,16 @@ def _along(b: Tensor, x: Tensor, dim: int) -> Tensor:
     return b.reshape([-1 if i == dim else 1 for i in range(x.ndim)])
 
 
+def clamped(y: Tensor, clamp: float) -> Tensor:
+    """No gradient flows where |y| reaches the clamp, so that the mask can be read off the result; NaN passes."""
+    return y if clamp < 0 else torch.where(y.abs() >= clamp, torch.copysign(torch.full_like(y, clamp), y).detach(), y)
+
+
+def reads_output(act: str, alpha: float, gain: float) -> bool:
+    """Whether act' can be read off y = act(u) * gain."""
+    return not ACTIVATIONS[act].smooth and gain > 0 and alpha >= 0
+
+
 def _reference(
     x: Tensor,
     b: Tensor | None,
@@ -56,9 +66,7 @@ def _reference(
 ) -> Tensor:
     u = x if noise is None else x + noise
     u = u if b is None else u + _along(b, x, dim)
-    y = ACTIVATIONS[act].function(u, alpha) * gain
-    # no gradient flows where |y| reaches the clamp, so that the mask can be read off y; NaN passes
-    return y if clamp < 0 else torch.where(y.abs() >= clamp, torch.copysign(torch.full_like(y, clamp), y).detach(), y)
+    return clamped(ACTIVATIONS[act].function(u, alpha) * gain, clamp)
 
 
 # Derivatives. Let v be the cotangent of y, u = x + b (x with its noise), and m the mask of the clamp. Then
@@ -71,7 +79,7 @@ def _reference(
 _SETTINGS = "int dim, str act, float alpha, float gain, float clamp"
 
 
-def _with_strides(t: Tensor, strides: tuple[int, ...]) -> Tensor:
+def with_strides(t: Tensor, strides: tuple[int, ...]) -> Tensor:
     """Launchers walk the memory of their tensors in step, so all must lie alike."""
     return t if t.stride() == strides else t.new_empty_strided(t.shape, strides).copy_(t)
 
@@ -79,7 +87,7 @@ def _with_strides(t: Tensor, strides: tuple[int, ...]) -> Tensor:
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
     x, b, noise, *settings, ctx.backend = inputs
     _, act, alpha, gain, clamp = ctx.settings = settings
-    ctx.from_output = not ACTIVATIONS[act].smooth and gain > 0 and alpha >= 0
+    ctx.from_output = reads_output(act, alpha, gain)
     ctx.has_bias, ctx.has_noise = b is not None, noise is not None
     ctx.strides = output.stride()
     if act == "linear" and clamp < 0:
@@ -109,7 +117,7 @@ def _backward(ctx: Any, dy: Tensor) -> tuple:
             saved = saved + noise
         if ctx.from_output and saved is not None:
             saved = saved.detach()  # its derivative is zero: leave no edge for a second backward to follow
-        dy = _with_strides(dy, ctx.strides)
+        dy = with_strides(dy, ctx.strides)
         dx, db = _bias_act_grad(dy, saved, b, *ctx.settings, ctx.from_output, bias_grad, ctx.backend)
     dnoise = dx.sum(1, keepdim=True) if noise_grad else None
     return dx, db if bias_grad else None, dnoise, None, None, None, None, None
@@ -137,7 +145,7 @@ def _grad_backward(ctx: Any, ddx: Tensor | None, ddb: Tensor | None) -> tuple:
     grads: list[Tensor | None] = [None] * 10
     if w is None:
         return tuple(grads)
-    w = _with_strides(w, ctx.strides)
+    w = with_strides(w, ctx.strides)
     if needs(ctx, 0):
         grads[0], _ = _bias_act_grad(w, saved, b, *ctx.settings, ctx.from_output, False, ctx.backend)
     bias_grad = ctx.has_bias and needs(ctx, 2)
@@ -180,16 +188,45 @@ def _rounded(value: float, dtype: torch.dtype) -> float:
     return _cast(value, dtype)
 
 
-def _noise_of(noise: Tensor, x: Tensor, dim: int) -> Tensor:
-    """[N, 1, H, W] in x's dtype: kernels find the noise of a pixel by its place in memory."""
+def noise_of(noise: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """[N, 1, H, W]: kernels find the noise of a pixel by its place in memory."""
     arguments.check_tensor("noise", noise)
     arguments.check_same_device("noise", noise, x)
-    if x.ndim != 4 or dim != 1:
-        raise ValueError(f"noise: takes x [N, C, H, W] and dim 1, got x of shape {tuple(x.shape)} and dim {dim}")
+    if x.ndim != 4:
+        raise ValueError(f"noise: takes x [N, C, H, W], got x of shape {tuple(x.shape)}")
     full = (x.shape[0], 1, *x.shape[2:])
     if noise.ndim > 4 or any(a not in (1, b) for a, b in zip(noise.shape[::-1], full[::-1], strict=False)):
         raise ValueError(f"noise: got {tuple(noise.shape)}, takes a shape that broadcasts to {full}")
-    return noise.to(x.dtype).expand(full).contiguous()
+    return noise.to(dtype).expand(full).contiguous()
+
+
+def bias_of(b: Tensor, x: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
+    """[C]."""
+    arguments.check_tensor("b", b, ndim=1)
+    arguments.check_same_device("b", b, x)
+    if b.shape[0] != x.shape[dim]:
+        raise ValueError(f"b: got {b.shape[0]} elements, takes {x.shape[dim]}, the size of x in dimension {dim}")
+    return b.to(dtype).contiguous()
+
+
+def settings_of(
+    act: str, alpha: float | None, gain: float | None, clamp: float | None, dtype: torch.dtype
+) -> tuple[float, float, float]:
+    """alpha, gain and clamp as primitives take them; dtype: of the output."""
+    if act not in ACTIVATIONS:
+        raise ValueError(f"act: got {act!r}, takes {', '.join(ACTIVATIONS)}")
+    activation = ACTIVATIONS[act]
+    if alpha is not None and activation.alpha is None:
+        raise ValueError(f"alpha: got {alpha!r}, but act={act!r} takes none")
+    alpha = arguments.real("alpha", alpha) if alpha is not None else activation.alpha or 0.0
+    gain = arguments.real("gain", gain) if gain is not None else activation.gain
+    if clamp is None:
+        clamp = NO_CLAMP
+    elif (clamp := arguments.real("clamp", clamp)) < 0:
+        raise ValueError(f"clamp: got {clamp}, takes None or a number from 0")
+    elif dtype in (torch.float16, torch.bfloat16):
+        clamp = _rounded(clamp, dtype)
+    return alpha, gain, clamp
 
 
 def bias_act(
@@ -225,30 +262,16 @@ def bias_act(
     et al. 2020 (arXiv 2006.06676), appendix D.
     """
     arguments.check_tensor("x", x)
-    if act not in ACTIVATIONS:
-        raise ValueError(f"act: got {act!r}, takes {', '.join(ACTIVATIONS)}")
     if isinstance(dim, bool) or not isinstance(dim, int) or not -x.ndim <= dim < x.ndim:
         raise ValueError(f"dim: got {dim!r}, takes {-x.ndim} to {x.ndim - 1} for x of shape {tuple(x.shape)}")
     dim %= x.ndim
     if b is not None:
-        arguments.check_tensor("b", b, ndim=1)
-        arguments.check_same_device("b", b, x)
-        if b.shape[0] != x.shape[dim]:
-            raise ValueError(f"b: got {b.shape[0]} elements, takes {x.shape[dim]}, the size of x in dimension {dim}")
-        b = b.to(x.dtype).contiguous()
+        b = bias_of(b, x, dim, x.dtype)
     if noise is not None:
-        noise = _noise_of(noise, x, dim)
-    activation = ACTIVATIONS[act]
-    if alpha is not None and activation.alpha is None:
-        raise ValueError(f"alpha: got {alpha!r}, but act={act!r} takes none")
-    alpha = arguments.real("alpha", alpha) if alpha is not None else activation.alpha or 0.0
-    gain = arguments.real("gain", gain) if gain is not None else activation.gain
-    if clamp is None:
-        clamp = NO_CLAMP
-    elif (clamp := arguments.real("clamp", clamp)) < 0:
-        raise ValueError(f"clamp: got {clamp}, takes None or a number from 0")
-    elif x.dtype in (torch.float16, torch.bfloat16):
-        clamp = _rounded(clamp, x.dtype)
+        if dim != 1:
+            raise ValueError(f"noise: takes dim 1, got {dim}")
+        noise = noise_of(noise, x, x.dtype)
+    alpha, gain, clamp = settings_of(act, alpha, gain, clamp, x.dtype)
     backend = resolve("bias_act", x, backend)
     if backend == "reference":
         return _reference(x, b, noise, dim, act, alpha, gain, clamp)

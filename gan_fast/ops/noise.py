@@ -95,10 +95,8 @@ def noise(shape: Sequence[int], seed: Tensor, strength: Tensor | None = None, *,
     if strength is None:
         strength = torch.ones([], device=seed.device)
     else:
-        arguments.check_tensor("strength", strength)
+        arguments.check_scalar("strength", strength)
         arguments.check_same_device("strength", strength, seed)
-        if strength.numel() != 1:
-            raise ValueError(f"strength: got shape {tuple(strength.shape)}, takes one number")
         strength = strength.reshape([])
     backend = resolve("noise", strength, backend)
     if backend == "reference":

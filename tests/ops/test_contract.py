@@ -17,6 +17,7 @@ from gan_fast.ops.minibatch_stddev import (
     _minibatch_stddev_grad,
     _minibatch_stddev_grad2,
 )
+from gan_fast.ops.modulate import _modulate, _modulate_grad, _modulate_tangent
 from gan_fast.ops.upfirdn2d import _upfirdn2d
 
 PAIRS = [(op, backend) for op in testing.OPS for backend in backends_of(op)]
@@ -28,6 +29,7 @@ FEW = [
     in (
         *("lrelu-bias-clamp", "swish-bias", "up2-channels_last", "3x5", "up2"),
         *("no-divisor", "labels-channels_last", "slope0"),
+        *("lrelu-recover-clamp", "lrelu-clamp", "linear-recover", "channels_last-recover", "composed-swish-None"),
     )
 ]
 
@@ -74,6 +76,7 @@ def test_memory_format_is_kept(op: str, backend: str, memory_format: torch.memor
         "bias_act": {},
         "grid_sample": {"grid": torch.rand(2, 5, 7, 2, device=x.device)},
         "minibatch_stddev": {},
+        "modulate": {"s": torch.randn(2, 6, device=x.device), "act": "lrelu"},
         "upfirdn2d": {"f": ops.setup_filter([1, 3, 3, 1], device=x.device), "up": 2, "padding": 1},
         "filtered_lrelu": {"fu": ops.setup_filter([1, 3, 3, 1], device=x.device), "up": 2, "padding": 1},
         "modulated_conv2d": {"w": torch.randn(4, 6, 3, 3, device=x.device), "s": torch.randn(2, 6, device=x.device)},
@@ -346,6 +349,24 @@ def test_opcheck_minibatch_stddev(backend: str, grouped: bool) -> None:
         (_minibatch_stddev_grad, (dy, x.clone().requires_grad_(), *groups, 2, 2, backend)),
         (_minibatch_stddev_grad2, (x, dy, x.clone(), *groups, 2, 2, True, True, backend)),
         (_minibatch_stddev_grad2, (x, dy, x.clone(), *groups, 2, 2, False, True, backend)),
+    ]
+    for op, args in calls:
+        assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", backends_of("modulate"))
+@pytest.mark.parametrize("recover", [False, True])
+def test_opcheck_modulate(backend: str, recover: bool) -> None:
+    x, y, dy, w = (torch.randn(2, 3, 4, 5, device=device_of(backend)) for _ in range(4))
+    s, b, strength = (torch.rand(n, device=x.device) + 1 for n in ((2, 3), (3,), ()))
+    noise, r = torch.randn(2, 1, 4, 5, device=x.device), torch.randn(3, 2, 3, device=x.device)
+    settings = ("lrelu", 0.2, 1.3, 0.9, recover)
+    calls = [
+        (_modulate, (*(t.clone().requires_grad_() for t in (x, s, noise, strength, b)), *settings, backend)),
+        (_modulate, (x.clone().requires_grad_(), None, None, None, None, *settings, backend)),
+        (_modulate_grad, (dy, y, s, noise, x.clone().requires_grad_(), *settings, True, backend)),
+        (_modulate_grad, (dy.clone().requires_grad_(), y, None, None, None, *settings, False, backend)),
+        (_modulate_tangent, (dy, w, y, s, r, noise, x, *settings, backend)),
     ]
     for op, args in calls:
         assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}

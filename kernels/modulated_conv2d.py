@@ -1,0 +1,418 @@
+"""Triton kernels of modulated convolution: forward, input gradient and weight gradient."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+_ROW_BYTES = 128  # of a tile along the channels that are summed: the widest swizzle of shared memory
+_PROGRAMS = 132  # fewer leave multiprocessors idle
+_SUM_ROWS, _SUM_TILE = 128, 1024
+
+
+# An implicit matrix product: rows are output pixels, columns output channels, and the sum runs over taps and, within a
+# tap, over input channels. Coordinates along an axis: output i under tap k meets input q where UP q = i DOWN + k - pad.
+# A program makes outputs of one phase, i = UP m + phase: their taps are k = first, first + UP, ... and meet neighbours.
+# The adjoint is the same sum with UP and DOWN swapped, taps mirrored and w transposed.
+#
+# Memory is [samples, height, width, channels] and w is [O, KH, KW, I]. A tile has SAMPLES samples of BLOCK_M / SAMPLES
+# pixels each; one sample's scales are vectors, several samples' are gathered.
+@triton.jit
+def modulated_conv2d_kernel(
+    x_ptr,
+    s_ptr,  # [samples, IN]
+    x2_ptr,
+    s2_ptr,
+    w_ptr,
+    d_ptr,  # [samples, OUT]
+    noise_ptr,  # [samples, out_h, out_w]
+    strength_ptr,
+    b_ptr,  # [OUT]
+    v_ptr,  # as y
+    y_ptr,
+    sums_ptr,  # [parts, samples, OUT], of v q over pixels; None: no sums
+    samples,
+    in_h,
+    in_w,
+    out_h,
+    out_w,
+    pad_x,
+    pad_y,
+    alpha: tl.float64,
+    gain: tl.float64,
+    clamp: tl.float64,
+    IN: tl.constexpr,
+    OUT: tl.constexpr,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    UP: tl.constexpr,
+    DOWN: tl.constexpr,
+    ADJOINT: tl.constexpr,
+    ACT: tl.constexpr,
+    CLAMP: tl.constexpr,
+    PRECISION: tl.constexpr,
+    SAMPLES: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
+    STORED: tl.constexpr = y_ptr.dtype.element_ty
+    COMPUTED: tl.constexpr = tl.float64 if tl.float64 == STORED else tl.float32
+    PIXELS: tl.constexpr = BLOCK_M // SAMPLES
+    ACROSS: tl.constexpr = (OUT + BLOCK_N - 1) // BLOCK_N
+    DEPTH: tl.constexpr = (IN + BLOCK_K - 1) // BLOCK_K
+
+    rows_w = tl.cdiv(out_w, UP)
+    rows = tl.cdiv(out_h, UP) * rows_w  # of a sample
+    tiles = tl.cdiv(rows, PIXELS)
+    tile = tl.program_id(0) // ACROSS % tiles
+    first_sample = tl.program_id(0) // ACROSS // tiles * SAMPLES
+    co = tl.program_id(0) % ACROSS * BLOCK_N + tl.arange(0, BLOCK_N)
+    co_inside = (co < OUT) | (OUT % BLOCK_N == 0)
+    r = tl.arange(0, BLOCK_M)
+    if SAMPLES == 1:
+        n = first_sample + tl.arange(0, 1)  # [1]
+    else:
+        n = first_sample + r // PIXELS  # [BLOCK_M]
+    n_inside = ((n < samples) | (SAMPLES == 1))[:, None]
+    p = tile * PIXELS + r % PIXELS
+
+    phase_y, phase_x = tl.program_id(1) // UP, tl.program_id(1) % UP
+    first_y = ((pad_y - phase_y * DOWN) % UP + UP) % UP
+    first_x = ((pad_x - phase_x * DOWN) % UP + UP) % UP
+    taps_x = tl.cdiv(KW - first_x, UP)
+    iy = p // rows_w * DOWN + (phase_y * DOWN + first_y - pad_y) // UP
+    ix = p % rows_w * DOWN + (phase_x * DOWN + first_x - pad_x) // UP
+    inside = (n < samples) & (p < rows)
+    x_at = ((n.to(tl.int64) * in_h + iy) * in_w + ix) * IN  # [BLOCK_M]
+
+    q = tl.zeros((BLOCK_M, BLOCK_N), COMPUTED)
+    for step in range(tl.cdiv(KH - first_y, UP) * taps_x * DEPTH):
+        ty, tx = step // DEPTH // taps_x, step // DEPTH % taps_x
+        ky, kx = first_y + ty * UP, first_x + tx * UP
+        c = step % DEPTH * BLOCK_K + tl.arange(0, BLOCK_K)
+        found = inside & (iy >= -ty) & (iy < in_h - ty) & (ix >= -tx) & (ix < in_w - tx)
+        a_at = (x_at + (ty * in_w + tx) * IN)[:, None] + c[None, :]
+        c_inside = (c < IN) | (IN % BLOCK_K == 0)
+        a_inside = found[:, None] & c_inside[None, :]
+        s_inside = n_inside & c_inside[None, :]
+        a = tl.load(x_ptr + a_at, mask=a_inside, other=0.0)  # [BLOCK_M, BLOCK_K]
+        s_at = n[:, None] * IN + c[None, :]  # [1 or BLOCK_M, BLOCK_K]
+        if s_ptr is not None:
+            a *= tl.load(s_ptr + s_at, mask=s_inside, other=0.0).to(STORED)
+        if x2_ptr is not None:
+            a2 = tl.load(x2_ptr + a_at, mask=a_inside, other=0.0)
+            if s2_ptr is not None:
+                a2 *= tl.load(s2_ptr + s_at, mask=s_inside, other=0.0).to(STORED)
+            a += a2
+        if ADJOINT:
+            w_at = (c[:, None] * (KH * KW) + (KH - 1 - ky) * KW + KW - 1 - kx) * OUT + co[None, :]
+        else:
+            w_at = (co[None, :] * (KH * KW) + ky * KW + kx) * IN + c[:, None]
+        w = tl.load(w_ptr + w_at, mask=c_inside[:, None] & co_inside[None, :], other=0.0)  # [BLOCK_K, BLOCK_N]
+        q = tl.dot(a, w, q, input_precision=PRECISION, out_dtype=COMPUTED)
+
+    oy, ox = p // rows_w * UP + phase_y, p % rows_w * UP + phase_x
+    pixel = (n.to(tl.int64) * out_h + oy) * out_w + ox
+    y_at = pixel[:, None] * OUT + co[None, :]
+    row_inside = inside & (oy < out_h) & (ox < out_w)
+    y_inside = row_inside[:, None] & co_inside[None, :]
+    if sums_ptr is not None:
+        v = tl.load(v_ptr + y_at, mask=y_inside, other=0.0).to(COMPUTED)
+        sums = tl.sum((q * v).reshape(SAMPLES, PIXELS, BLOCK_N), 1)
+        sample = first_sample + tl.arange(0, SAMPLES)
+        part = tl.program_id(1) * tiles + tile
+        to = (part * samples + sample).to(tl.int64)[:, None] * OUT + co[None, :]
+        tl.store(sums_ptr + to, sums, mask=(sample < samples)[:, None] & co_inside[None, :])
+    if d_ptr is not None:
+        q *= tl.load(d_ptr + n[:, None] * OUT + co[None, :], mask=n_inside & co_inside[None, :])
+    if noise_ptr is not None:
+        noise = tl.load(noise_ptr + pixel, mask=row_inside, other=0.0)
+        if strength_ptr is not None:
+            noise *= tl.load(strength_ptr)
+        q += noise[:, None]
+    if b_ptr is not None:
+        q += tl.load(b_ptr + co, mask=co_inside, other=0.0)[None, :]
+    if ACT == "relu":
+        q = tl.where(q < 0, 0.0, q)
+    if ACT == "lrelu":
+        q *= tl.where(q > 0, 1.0, tl.full((1, 1), alpha, COMPUTED))
+    q *= tl.full((1, 1), gain, COMPUTED)
+    if CLAMP:
+        limit = tl.full((1, 1), clamp, STORED).to(COMPUTED)  # as it is found in y
+        q = tl.where(tl.abs(q) >= limit, tl.where(q < 0, -limit, limit), q)
+    tl.store(y_ptr + y_at, q, mask=y_inside)
+
+
+# dw[o, i, tap] is a product as well: its rows are taps and channels of x, its columns channels of g, and the sum runs
+# over the pixels of g, of which a program takes a share. Pixel i of g under tap k meets pixel q of x where
+# UP q = i DOWN + k - pad; the roles of x and g may be exchanged, with UP and DOWN swapped and taps mirrored.
+# A tile has TAPS taps of BLOCK_M / TAPS channels, and its pixels are SAMPLES samples' BLOCK_K / SAMPLES.
+@triton.jit
+def modulated_conv2d_weight_grad_kernel(
+    x_ptr,  # [samples, in_h, in_w, ROWS]
+    s_ptr,
+    x2_ptr,
+    s2_ptr,
+    g_ptr,  # [samples, out_h, out_w, COLUMNS]
+    d_ptr,
+    g2_ptr,
+    d2_ptr,
+    dw_ptr,  # [splits, size], and within a split as dw lies in memory
+    samples,
+    in_h,
+    in_w,
+    out_h,
+    out_w,
+    pad_x,
+    pad_y,
+    share,
+    size,
+    row_stride,
+    column_stride,
+    tap_stride,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    KH: tl.constexpr,
+    KW: tl.constexpr,
+    UP: tl.constexpr,
+    DOWN: tl.constexpr,
+    ADJOINT: tl.constexpr,
+    PRECISION: tl.constexpr,
+    SAMPLES: tl.constexpr,
+    TAPS: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+):
+    STORED: tl.constexpr = x_ptr.dtype.element_ty
+    COMPUTED: tl.constexpr = tl.float64 if tl.float64 == STORED else tl.float32
+    CHANNELS: tl.constexpr = BLOCK_M // TAPS
+    PIXELS: tl.constexpr = BLOCK_K // SAMPLES
+    ACROSS: tl.constexpr = (COLUMNS + BLOCK_N - 1) // BLOCK_N
+    BLOCKS: tl.constexpr = (ROWS + CHANNELS - 1) // CHANNELS
+
+    j = tl.program_id(0) % ACROSS * BLOCK_N + tl.arange(0, BLOCK_N)
+    i = tl.program_id(0) // ACROSS % BLOCKS * CHANNELS + tl.arange(0, BLOCK_M) % CHANNELS
+    tap = tl.program_id(0) // ACROSS // BLOCKS * TAPS  # [1 or BLOCK_M], as all of a row's
+    if TAPS == 1:
+        tap += tl.arange(0, 1)
+    else:
+        tap += tl.arange(0, BLOCK_M) // CHANNELS
+    ky, kx = tap // KW, tap % KW
+    if ADJOINT:
+        ky, kx = KH - 1 - ky, KW - 1 - kx
+    ky, kx = (ky - pad_y)[:, None], (kx - pad_x)[:, None]
+    i_inside = ((i < ROWS) | (ROWS % CHANNELS == 0))[:, None]
+    j_inside = ((j < COLUMNS) | (COLUMNS % BLOCK_N == 0))[None, :]
+    tap_inside = ((tap < KH * KW) | (KH * KW % TAPS == 0))[:, None]
+
+    pixels = out_h * out_w
+    blocks = tl.cdiv(pixels, PIXELS)
+    first = tl.program_id(1) * share
+    r = tl.arange(0, BLOCK_K)
+    dw = tl.zeros((BLOCK_M, BLOCK_N), COMPUTED)
+    for block in range(first, tl.minimum(first + share, tl.cdiv(samples, SAMPLES) * blocks)):
+        if SAMPLES == 1:
+            n = block // blocks + tl.arange(0, 1)  # [1 or BLOCK_K]
+        else:
+            n = block // blocks * SAMPLES + r // PIXELS
+        n_inside = (n < samples) | (SAMPLES == 1)
+        p = block % blocks * PIXELS + r % PIXELS
+        inside = n_inside & (p < pixels)
+        iy, ix = (p // out_w * DOWN)[None, :] + ky, (p % out_w * DOWN)[None, :] + kx  # [1 or BLOCK_M, BLOCK_K]
+        found = inside[None, :] & tap_inside & (iy >= 0) & (iy < in_h * UP) & (ix >= 0) & (ix < in_w * UP)
+        if UP > 1:
+            found = found & (iy % UP == 0) & (ix % UP == 0)
+        x_at = ((n.to(tl.int64) * in_h)[None, :] + iy // UP) * in_w + ix // UP
+        x_at, x_inside = x_at * ROWS + i[:, None], found & i_inside
+        x = tl.load(x_ptr + x_at, mask=x_inside, other=0.0)  # [BLOCK_M, BLOCK_K]
+        s_at, s_inside = n[None, :] * ROWS + i[:, None], n_inside[None, :] & i_inside
+        if s_ptr is not None:
+            x *= tl.load(s_ptr + s_at, mask=s_inside, other=0.0).to(STORED)
+        if x2_ptr is not None:
+            x2 = tl.load(x2_ptr + x_at, mask=x_inside, other=0.0)
+            if s2_ptr is not None:
+                x2 *= tl.load(s2_ptr + s_at, mask=s_inside, other=0.0).to(STORED)
+            x += x2
+        g_at = (n.to(tl.int64) * pixels + p)[:, None] * COLUMNS + j[None, :]
+        g_inside = inside[:, None] & j_inside
+        g = tl.load(g_ptr + g_at, mask=g_inside, other=0.0)  # [BLOCK_K, BLOCK_N]
+        d_at, d_inside = n[:, None] * COLUMNS + j[None, :], n_inside[:, None] & j_inside
+        if d_ptr is not None:
+            g *= tl.load(d_ptr + d_at, mask=d_inside, other=0.0).to(STORED)
+        if g2_ptr is not None:
+            g2 = tl.load(g2_ptr + g_at, mask=g_inside, other=0.0)
+            if d2_ptr is not None:
+                g2 *= tl.load(d2_ptr + d_at, mask=d_inside, other=0.0).to(STORED)
+            g += g2
+        dw = tl.dot(x, g, dw, input_precision=PRECISION, out_dtype=COMPUTED)
+
+    to = (i * row_stride + tap * tap_stride)[:, None] + (j * column_stride)[None, :]
+    dw_ptr += tl.program_id(1).to(tl.int64) * size
+    tl.store(dw_ptr + to, dw, mask=i_inside & tap_inside & j_inside)
+
+
+@triton.jit
+def modulated_conv2d_sum_kernel(partial_ptr, total_ptr, parts, size, BLOCK_H: tl.constexpr, BLOCK_W: tl.constexpr):
+    """total [size] = partial [parts, size] summed over its rows."""
+    column = tl.program_id(0) * BLOCK_W + tl.arange(0, BLOCK_W)
+    total = tl.zeros((BLOCK_H, BLOCK_W), partial_ptr.dtype.element_ty)
+    for first in range(0, parts, BLOCK_H):
+        row = first + tl.arange(0, BLOCK_H)
+        inside = (row < parts)[:, None] & (column < size)[None, :]
+        total += tl.load(partial_ptr + row.to(tl.int64)[:, None] * size + column[None, :], mask=inside, other=0.0)
+    tl.store(total_ptr + column, tl.sum(total, 0), mask=column < size)
+
+
+def _sum(partial: Tensor, total: Tensor) -> None:
+    """partial: [parts, ...], the rest as total lies in memory."""
+    parts, size = partial.shape[0], total.numel()
+    block_h = min(_SUM_ROWS, triton.next_power_of_2(parts))
+    block_w = _SUM_TILE // block_h
+    modulated_conv2d_sum_kernel[(triton.cdiv(size, block_w),)](
+        partial, total, parts, size, BLOCK_H=block_h, BLOCK_W=block_w
+    )  # fmt: skip
+
+
+def _tile(pixels: int, samples: int, width: int, depth: int, itemsize: int) -> dict[str, int]:
+    """Blocks, warps and stages for products of `pixels` rows a sample, `width` columns and `depth` channels."""
+    block_k = min(_ROW_BYTES // itemsize, max(triton.next_power_of_2(depth), 16))
+    block_m, block_n = 128, min(128, max(triton.next_power_of_2(width), 16))
+
+    def programs() -> int:
+        return triton.cdiv(pixels * samples, block_m) * triton.cdiv(width, block_n)
+
+    while block_n > 64 and programs() < _PROGRAMS:
+        block_n //= 2
+    if programs() < _PROGRAMS:
+        block_m = 64
+    return {
+        "SAMPLES": max(1, block_m // triton.next_power_of_2(pixels)), "BLOCK_M": block_m, "BLOCK_N": block_n,
+        "BLOCK_K": block_k, "num_warps": 8 if block_m * block_n >= 128 * 128 else 4, "num_stages": 3,
+    }  # fmt: skip
+
+
+def _convolve(
+    x: Tensor, s: Tensor | None, x2: Tensor | None, s2: Tensor | None, w: Tensor, d: Tensor | None,
+    noise: Tensor | None, strength: Tensor | None, b: Tensor | None, v: Tensor | None, y: Tensor, sums: Tensor | None,
+    up: int, down: int, padding: list[int], settings: tuple[str, float, float, float], precision: str, adjoint: bool,
+) -> None:  # fmt: skip
+    (samples, depth, in_h, in_w), (width, out_h, out_w) = x.shape, y.shape[1:]
+    kh, kw = w.shape[2:]
+    act, *scalars, clamp = settings
+    pad_x, pad_y = (kw - 1 - padding[0], kh - 1 - padding[2]) if adjoint else (padding[0], padding[2])
+    pixels = triton.cdiv(out_h, up) * triton.cdiv(out_w, up)
+    tile = _tile(pixels, samples, width, depth, x.element_size())
+    tiles = triton.cdiv(pixels, tile["BLOCK_M"] // tile["SAMPLES"])
+    grid = (triton.cdiv(samples, tile["SAMPLES"]) * tiles * triton.cdiv(width, tile["BLOCK_N"]), up * up)
+    partial = sums
+    if sums is not None and tiles * up * up > 1:
+        partial = sums.new_empty(tiles * up * up, samples, width)
+    modulated_conv2d_kernel[grid](
+        x, s, x2, s2, w, d, noise, strength, b, v, y, partial, samples, in_h, in_w, out_h, out_w, pad_x, pad_y,
+        *scalars, clamp, IN=depth, OUT=width, KH=kh, KW=kw, UP=up, DOWN=down, ADJOINT=adjoint,
+        ACT=act, CLAMP=clamp >= 0, PRECISION=precision, **tile,
+    )  # fmt: skip
+    if partial is not sums:
+        _sum(partial, sums)
+
+
+def modulated_conv2d(
+    x: Tensor,
+    s: Tensor | None,
+    x2: Tensor | None,
+    s2: Tensor | None,
+    w: Tensor,
+    d: Tensor | None,
+    noise: Tensor | None,
+    strength: Tensor | None,
+    b: Tensor | None,
+    up: int,
+    down: int,
+    padding: list[int],
+    act: str,
+    alpha: float,
+    gain: float,
+    clamp: float,
+    precision: str,
+    y: Tensor,
+) -> None:
+    settings = (act, alpha, gain, clamp)
+    _convolve(
+        x, s, x2, s2, w, d, noise, strength, b, None, y, None, up, down, padding, settings, precision, adjoint=False
+    )  # fmt: skip
+
+
+def modulated_conv2d_input_grad(
+    g: Tensor,
+    d: Tensor | None,
+    g2: Tensor | None,
+    d2: Tensor | None,
+    w: Tensor,
+    s: Tensor | None,
+    x: Tensor | None,
+    up: int,
+    down: int,
+    padding: list[int],
+    precision: str,
+    dx: Tensor,
+    ds: Tensor,
+) -> None:
+    settings = ("linear", 0.0, 1.0, -1.0)
+    sums = None if x is None else ds
+    _convolve(
+        g, d, g2, d2, w, s, None, None, None, x, dx, sums, down, up, padding, settings, precision, adjoint=True
+    )  # fmt: skip
+
+
+def modulated_conv2d_weight_grad(
+    x: Tensor,
+    s: Tensor | None,
+    x2: Tensor | None,
+    s2: Tensor | None,
+    g: Tensor,
+    d: Tensor | None,
+    g2: Tensor | None,
+    d2: Tensor | None,
+    up: int,
+    down: int,
+    padding: list[int],
+    precision: str,
+    dw: Tensor,
+) -> None:
+    _, channels, kh, kw = dw.shape
+    contiguous = dw.is_contiguous()
+    o_stride, tap_stride, i_stride = channels * kh * kw, 1 if contiguous else channels, kh * kw if contiguous else 1
+    pad_x, pad_y = padding[0], padding[2]
+    exchanged = up > 1  # so that no pixel is visited in vain
+    if exchanged:
+        x, s, x2, s2, g, d, g2, d2 = g, d, g2, d2, x, s, x2, s2
+        up, down, pad_x, pad_y = down, up, kw - 1 - pad_x, kh - 1 - pad_y
+    (samples, rows, in_h, in_w), (columns, out_h, out_w) = x.shape, g.shape[1:]
+    pixels = out_h * out_w
+    block_i = min(128, max(triton.next_power_of_2(rows), 16))
+    taps = min(128 // block_i, triton.next_power_of_2(kh * kw))
+    block_n = min(128, max(triton.next_power_of_2(columns), 16))
+    block_k = _ROW_BYTES // x.element_size()
+    in_tile = max(1, block_k // triton.next_power_of_2(pixels))
+    blocks = triton.cdiv(samples, in_tile) * triton.cdiv(pixels, block_k // in_tile)
+    tiles = triton.cdiv(rows, block_i) * triton.cdiv(kh * kw, taps) * triton.cdiv(columns, block_n)
+    splits = min(triton.cdiv(2 * _PROGRAMS, tiles), triton.cdiv(blocks, 8))
+    share = triton.cdiv(blocks, splits)
+    splits = triton.cdiv(blocks, share)
+    partial = dw
+    if splits > 1:
+        computed = torch.float64 if dw.dtype == torch.float64 else torch.float32
+        partial = torch.empty(splits, dw.numel(), dtype=computed, device=dw.device)
+    modulated_conv2d_weight_grad_kernel[(tiles, splits)](
+        x, s, x2, s2, g, d, g2, d2, partial, samples, in_h, in_w, out_h, out_w, pad_x, pad_y, share, dw.numel(),
+        *((o_stride, i_stride) if exchanged else (i_stride, o_stride)), tap_stride,
+        ROWS=rows, COLUMNS=columns, KH=kh, KW=kw, UP=up, DOWN=down, ADJOINT=exchanged, PRECISION=precision,
+        SAMPLES=in_tile, TAPS=taps, BLOCK_M=block_i * taps, BLOCK_N=block_n, BLOCK_K=block_k,
+        num_warps=8 if block_i * taps * block_n >= 128 * 128 else 4, num_stages=3,
+    )  # fmt: skip
+    if partial is not dw:
+        _sum(partial, dw)

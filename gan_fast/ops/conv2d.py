@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_fast.ops import winograd
+from gan_fast.ops.modulate import are_given, modulate, scale_gradients, wanted_of
 from gan_fast.ops.primitive import needs
 from gan_fast.ops.upfirdn2d import dense, memory_format_of
 
@@ -95,22 +96,29 @@ def _correlate(x: Tensor, dy: Tensor, w: Tensor, g: Geometry, backend: str) -> T
 
 
 class _Conv2d(torch.autograd.Function):
+    """Keeps x and s rather than their product."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
-        ctx.save_for_backward(x, w)
+    def forward(ctx: Any, x: Tensor, w: Tensor, s: Tensor | None, g: Geometry, backend: str) -> Tensor:
+        ctx.save_for_backward(x, w, s)
         ctx.settings = g, backend
-        return _convolve(x, w, g, backend)
+        return _convolve(x if s is None else modulate(x, s, backend=backend), w, g, backend)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple:
-        x, w = ctx.saved_tensors
+        x, w, s = ctx.saved_tensors
         g, backend = ctx.settings
-        dx = _Conv2d.apply(dy, w, g.adjoint(w, x.shape[2:]), backend) if needs(ctx, 0) else None
-        dw = None
-        if needs(ctx, 1):
-            image, result = (dy, x) if g.transposed else (x, dy)
+        x_grad, w_grad, s_grad = wanted_of(ctx, *are_given(x, w, s))
+        dx = dw = ds = None
+        if x_grad or s_grad:
+            dx = _Conv2d.apply(dy, w, None, g.adjoint(w, x.shape[2:]), backend)
+        if dx is not None and s is not None:
+            dx, ds = scale_gradients(dx, x, s, s_grad, backend)
+        if w_grad:
+            scaled = x if s is None else modulate(x, s, backend=backend)
+            image, result = (dy, scaled) if g.transposed else (scaled, dy)
             dw = _WeightGrad.apply(image, result, w.detach(), g.plain(), backend)
-        return dx, dw, None, None
+        return dx, dw, ds, None, None
 
 
 class _WeightGrad(torch.autograd.Function):
@@ -124,19 +132,21 @@ class _WeightGrad(torch.autograd.Function):
     def backward(ctx: Any, u: Tensor) -> tuple:
         x, dy = ctx.saved_tensors
         g, backend = ctx.settings
-        dx = _Conv2d.apply(dy, u, g.adjoint(u, x.shape[2:]), backend) if needs(ctx, 0) else None
-        ddy = _Conv2d.apply(x, u, g, backend) if needs(ctx, 1) else None
+        dx = _Conv2d.apply(dy, u, None, g.adjoint(u, x.shape[2:]), backend) if needs(ctx, 0) else None
+        ddy = _Conv2d.apply(x, u, None, g, backend) if needs(ctx, 1) else None
         return dx, ddy, None, None, None
 
 
-def conv2d(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
-    """y = conv(x, w), or its adjoint; differentiable any number of times.
+def conv2d(x: Tensor, w: Tensor, g: Geometry, backend: str, s: Tensor | None = None) -> Tensor:
+    """y[n] = conv(s[n] x[n], w), or its adjoint; differentiable any number of times.
 
-    x: [N, I, H, W]. w: of x's dtype, [O, I / groups, kh, kw], or [I, O / groups, kh, kw] for an adjoint. backend: as
-    `resolve` gave it; "reference", and what is being compiled, is PyTorch's own convolution. Under autocast in its
-    dtype, as PyTorch's.
+    x: [N, I, H, W]. w: of x's dtype, [O, I / groups, kh, kw], or [I, O / groups, kh, kw] for an adjoint. s: [N, I], or
+    None. backend: as `resolve` gave it; "reference", and what is being compiled, is PyTorch's own convolution. Under
+    autocast in its dtype, as PyTorch's.
     """
     if backend == "reference" or torch.compiler.is_compiling():
+        if s is not None:
+            x = x * s.to(x.dtype)[:, :, None, None]
         pair = {"stride": g.stride, "padding": g.padding, "groups": g.groups}
         if g.transposed:
             return F.conv_transpose2d(x, w, output_padding=g.output_padding, **pair)
@@ -144,4 +154,4 @@ def conv2d(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
     if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
         dtype = torch.get_autocast_dtype(x.device.type)
         x, w = x.to(dtype), w.to(dtype)
-    return _Conv2d.apply(x, w, g, backend)
+    return _Conv2d.apply(x, w, s, g, backend)

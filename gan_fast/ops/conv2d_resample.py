@@ -46,8 +46,8 @@ def conv2d_resample(
 
     Returns [N, O, H', W'], x's dtype. The order of filter and convolution is the cheapest that gives the same result:
     upsampling is a transposed convolution followed by the filter, downsampling the filter followed by a strided
-    convolution. Differentiable in x and w any number of times; `backend` is for the resampling, the convolution is
-    torch's.
+    convolution. Differentiable in x and w any number of times; `backend` is for the resampling; the convolution is
+    cuDNN's or oneDNN's, or on a CPU Winograd's where that takes less time, unless backend is "reference".
 
     Raises TypeError or ValueError that names the argument.
 
@@ -67,34 +67,50 @@ def conv2d_resample(
         raise ValueError(
             f"w: got {tuple(w.shape)}, takes [O, {x.shape[1] // groups}, kh, kw] for {x.shape[1]} channels"
         )
+    backend = resolve("upfirdn2d", x, backend)
+    return convolve_resampled(x, w, f, up, down, parse_padding(padding), groups, flip_weight, flip_filter, backend)
+
+
+def convolve_resampled(
+    x: Tensor,
+    w: Tensor,
+    f: Tensor | None,
+    up: int,
+    down: int,
+    pad: tuple[int, int, int, int],
+    groups: int,
+    flip_weight: bool,
+    flip_filter: bool,
+    backend: str,
+    s: Tensor | None = None,
+) -> Tensor:
+    """`conv2d_resample` of s x, s [N, I], with arguments that have been checked."""
     kh, kw = w.shape[2:]
-    pad = parse_padding(padding)
     if up > 1:
         pad = upsample_padding(f, up, pad)
     if down > 1:
         pad = downsample_padding(f, down, pad)
     if flip_weight == (up > 1):  # a transposed convolution wants w the other way round
         w = w.flip([2, 3])
-    backend = resolve("upfirdn2d", x, backend)
     resample = {"flip_filter": flip_filter, "backend": backend}
     direct = Geometry(1, (0, 0), groups)
 
     if kh == kw == 1 and up == 1 and down > 1:  # the 1x1 convolution sees only the samples that are kept
-        return conv2d(upfirdn2d(x, f, down=down, padding=pad, **resample), w, direct, backend)
+        return conv2d(upfirdn2d(x, f, down=down, padding=pad, **resample), w, direct, backend, s)
     if kh == kw == 1 and up > 1 and down == 1:
-        return upfirdn2d(conv2d(x, w, direct, backend), f, up=up, padding=pad, gain=up**2, **resample)
+        return upfirdn2d(conv2d(x, w, direct, backend, s), f, up=up, padding=pad, gain=up**2, **resample)
     if up == 1 and down > 1:
-        return conv2d(upfirdn2d(x, f, padding=pad, **resample), w, Geometry(down, (0, 0), groups), backend)
+        return conv2d(upfirdn2d(x, f, padding=pad, **resample), w, Geometry(down, (0, 0), groups), backend, s)
     x0, x1, y0, y1 = pad
     if up > 1:
         # zero insertion, padding and correlation: a transposed convolution, whose output is cropped by `trim` on both
         # sides, and whose remaining padding moves to the filter that follows
         x0, x1, y0, y1 = x0 - (kw - 1), x1 - (kw - up), y0 - (kh - 1), y1 - (kh - up)
         trim_x, trim_y = max(min(-x0, -x1), 0), max(min(-y0, -y1), 0)
-        y = conv2d(x, _swapped(w, groups), Geometry(up, (trim_y, trim_x), groups, transposed=True), backend)
+        y = conv2d(x, _swapped(w, groups), Geometry(up, (trim_y, trim_x), groups, transposed=True), backend, s)
         pad = (x0 + trim_x, x1 + trim_x, y0 + trim_y, y1 + trim_y)
         y = upfirdn2d(y, f, padding=pad, gain=up**2, **resample)
         return upfirdn2d(y, f, down=down, **resample) if down > 1 else y
     if x0 == x1 and y0 == y1 and x0 >= 0 and y0 >= 0:
-        return conv2d(x, w, Geometry(1, (y0, x0), groups), backend)
-    return conv2d(upfirdn2d(x, None, padding=pad, backend=backend), w, direct, backend)
+        return conv2d(x, w, Geometry(1, (y0, x0), groups), backend, s)
+    return conv2d(upfirdn2d(x, None, padding=pad, backend=backend), w, direct, backend, s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -67,12 +68,12 @@ def _computed(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _wanted(ctx: Any, *given: bool) -> list[bool]:
+def wanted_of(ctx: Any, *given: bool) -> list[bool]:
     """Of which tensor arguments the running backward pass wants the gradient, from which of them there are."""
     return [there and needs(ctx, sum(given[:i])) for i, there in enumerate(given)]
 
 
-def _are_given(*tensors: Tensor | None) -> list[bool]:
+def are_given(*tensors: Tensor | None) -> list[bool]:
     return [t is not None for t in tensors]
 
 
@@ -95,65 +96,75 @@ def _setup(ctx: Any, inputs: tuple, output: tuple) -> None:
 def _backward(ctx: Any, dy: Tensor | None, dx: Tensor | None) -> tuple:
     """dx: what second derivatives of ds bring."""
     dx = dx if ctx.recover else None
-    ds = dnoise = dstrength = db = None
-    if dy is None:
-        return dx, ds, dnoise, dstrength, db, None, None, None, None, None
-    x, y, s, noise, strength, b = ctx.saved_tensors
-    x_grad, s_grad, noise_grad, strength_grad, b_grad = _wanted(ctx, True, *_are_given(s, noise, strength, b))
+    grads: tuple = (None,) * 5
+    if dy is not None:
+        x, y, *operands = ctx.saved_tensors
+        wanted = wanted_of(ctx, True, *are_given(*operands))
+        grads = gradients(with_strides(dy, ctx.strides), x, y, operands, wanted, ctx.noise_grad, *_settings_of(ctx))
+    along, *rest = grads
+    return along if dx is None else dx if along is None else dx + along, *rest, None, None, None, None, None
+
+
+def _settings_of(ctx: Any) -> tuple:
+    return ctx.settings, ctx.recover, ctx.backend
+
+
+def gradients(
+    dy: Tensor,
+    x: Tensor | None,
+    y: Tensor | None,
+    operands: Sequence[Tensor | None],
+    wanted: Sequence[bool],
+    noise_grad: bool,
+    settings: Sequence[Any],
+    recover: bool,
+    backend: str,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of x, s, noise, strength and b that are wanted, differentiable again.
+
+    operands: s, noise, strength and b. x: what is kept of it, None unless that of s is wanted. noise_grad: whether the
+    noise may want one.
+    """
+    s, noise, strength, b = operands
+    x_grad, s_grad, noise_wanted, strength_grad, b_grad = wanted
     sums = s_grad or strength_grad or b_grad
+    dx = ds = dnoise = dstrength = db = None
     y = None if y is None else y.detach()  # the derivative of D is zero: leave no edge for a second backward to follow
-    dy = with_strides(dy, ctx.strides)
     if x_grad or sums:
         z = noise.detach() if sums and noise is not None else None
-        given = (z, x if s_grad else None, *ctx.settings, ctx.recover and s_grad, sums)
-        along, totals = _modulate_grad(dy, y, s, *given, ctx.backend)
-        dx = along if dx is None else dx + along
+        given = (z, x if s_grad else None, *settings, recover and s_grad, sums)
+        dx, totals = _modulate_grad(dy, y, s, *given, backend)
     if b_grad:
         db = totals[0].sum(0)
     if s_grad:
         ds = totals[1]
-        if ctx.recover:
+        if recover:
             if noise is not None:
                 ds = ds - (totals[2] if strength is None else strength.detach() * totals[2])
             if b is not None:
                 ds = ds - b.detach() * totals[0]
             ds = ds / s.detach()
-    if strength_grad and not ctx.noise_grad:
+    if strength_grad and not noise_grad:
         dstrength = totals[2].sum()
-    elif noise_grad or strength_grad:  # rarely, so that no kernel sums over channels
-        h, _ = _modulate_grad(dy, y, None, None, None, *ctx.settings, False, False, ctx.backend)
+    elif noise_wanted or strength_grad:  # rarely, so that no kernel sums over channels
+        h, _ = _modulate_grad(dy, y, None, None, None, *settings, False, False, backend)
         h = h.sum(1, keepdim=True, dtype=noise.dtype)
         dnoise = h if strength is None else strength * h
         dstrength = (h * noise).sum() if strength_grad else None
-    return dx, ds, dnoise, dstrength, db, None, None, None, None, None
-    x, y, s, noise, strength, b = ctx.saved_tensors
-    x_grad, s_grad, noise_grad, strength_grad, b_grad = _wanted(ctx, True, *_are_given(s, noise, strength, b))
-    sums = s_grad or strength_grad or b_grad
-    y = None if y is None else y.detach()  # the derivative of D is zero: leave no edge for a second backward to follow
-    dy = with_strides(dy, ctx.strides)
-    if x_grad or sums:
-        z = noise.detach() if sums and noise is not None else None
-        given = (z, x if s_grad else None, *ctx.settings, ctx.recover and s_grad, sums)
-        along, totals = _modulate_grad(dy, y, s, *given, ctx.backend)
-        dx = along if dx is None else dx + along
-    if b_grad:
-        db = totals[0].sum(0)
-    if s_grad:
-        ds = totals[1]
-        if ctx.recover:
-            if noise is not None:
-                ds = ds - (totals[2] if strength is None else strength.detach() * totals[2])
-            if b is not None:
-                ds = ds - b.detach() * totals[0]
-            ds = ds / s.detach()
-    if strength_grad and not ctx.noise_grad:
-        dstrength = totals[2].sum()
-    elif noise_grad or strength_grad:
-        h, _ = _modulate_grad(dy, y, None, None, None, *ctx.settings, False, False, ctx.backend)
-        h = h.sum(1, keepdim=True)
-        dnoise = h if strength is None else strength * h
-        dstrength = (h * noise).sum()
-    return dx, ds, dnoise, dstrength, db, None, None, None, None, None
+    return dx, ds, dnoise, dstrength, db
+
+
+def scale_gradients(
+    dy: Tensor, x: Tensor, s: Tensor, s_grad: bool, backend: str
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of x and, if wanted, s of y = s x, differentiable again."""
+    settings = ("linear", 0.0, 1.0, NO_CLAMP)
+    x, s = dense(x), s.to(_computed(x.dtype)).contiguous()
+    given, wanted = (s, None, None, None), (True, s_grad, False, False, False)
+    dx, ds, *_ = gradients(
+        with_strides(dy, x.stride()), x if s_grad else None, None, given, wanted, False, settings, False, backend
+    )
+    return dx, ds
 
 
 def _allocate_grad(dy: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -169,7 +180,7 @@ def _grad_setup(ctx: Any, inputs: tuple, output: tuple) -> None:
 
 def _grad_backward(ctx: Any, w: Tensor | None, r: Tensor | None) -> tuple:
     dy, y, s, noise, x = ctx.saved_tensors
-    dy_grad, _, s_grad, _, x_grad = _wanted(ctx, *_are_given(dy, y, s, noise, x))
+    dy_grad, _, s_grad, _, x_grad = wanted_of(ctx, *are_given(dy, y, s, noise, x))
     w = None if w is None else with_strides(w, ctx.strides)
     r = None if r is None or r.numel() == 0 else r.contiguous()
     ddy = ds = dx = None

@@ -145,6 +145,8 @@ AUTO_ORDER = {"cuda": ("cuda", "triton"), "cpu": ("cpu",)}
 SWITCHES = {
     "GAN_FAST_BACKEND": "the backend of ops that name none",
     "GAN_FAST_STRICT": "1: a fallback of 'auto' is an error",
+    "GAN_FAST_AUTOTUNE": "0: nothing is timed, what the cache file does not know takes its default",
+    "GAN_FAST_CACHE": "the folder of the cache files (default: gan_fast in $XDG_CACHE_HOME or ~/.cache)",
     "GAN_FAST_ISA": "plain, avx2 or avx512: the widest instructions that the CPU kernels use",
     "TRITON_INTERPRET": "1: Triton kernels run in Python on the CPU",
 }

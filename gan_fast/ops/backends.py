@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -181,6 +182,24 @@ def constant_when_compiled(function: Callable) -> Callable:
     """What torch.compiler.assume_constant_result does, without the seconds that importing torch._dynamo takes."""
     function._dynamo_marked_constant = True
     return function
+
+
+def autocasts(device: torch.device) -> bool:
+    """Whether torch.autocast is on for tensors there."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
+def outside_autocast(function: Callable) -> Callable:
+    """Makes a function compute in the dtypes of its arguments, as kernels do, also where torch.autocast is on."""
+
+    @functools.wraps(function)
+    def call(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not autocasts(x.device):
+            return function(x, *args, **kwargs)
+        with torch.autocast(x.device.type, enabled=False):
+            return function(x, *args, **kwargs)
+
+    return call
 
 
 def variant(op: str, primitive: str, backend: str, args: tuple) -> str | None:

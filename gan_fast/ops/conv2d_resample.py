@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_fast.ops import arguments
+from gan_fast.ops.backends import autocasts
 from gan_fast.ops.upfirdn2d import (
     Ints,
     downsample_padding,
@@ -48,10 +49,10 @@ def conv2d_resample(
     the filter needs, so that padding = k // 2 with an odd k x k weight gives [H up / down, W up / down]. flip_weight:
     True is correlation, as torch's conv2d, False is convolution. flip_filter: as for `upfirdn2d`.
 
-    Returns [N, O, H', W'], x's dtype. The order of filter and convolution is the cheapest that gives the same result:
-    upsampling is a transposed convolution followed by the filter, downsampling the filter followed by a strided
-    convolution. Differentiable in x and w any number of times; `backend` is for the resampling, the convolution is
-    torch's.
+    Returns [N, O, H', W'], x's dtype, or under torch.autocast, where w may have another, that of torch's convolution.
+    The order of filter and convolution is the cheapest that gives the same result: upsampling is a transposed
+    convolution followed by the filter, downsampling the filter followed by a strided convolution. Differentiable in x
+    and w any number of times; `backend` is for the resampling, the convolution is torch's.
 
     Raises TypeError or ValueError that names the argument.
 
@@ -59,7 +60,7 @@ def conv2d_resample(
     """
     arguments.check_tensor("x", x, ndim=4)
     arguments.check_tensor("w", w, ndim=4)
-    if w.dtype != x.dtype:
+    if w.dtype != x.dtype and not autocasts(x.device):
         raise TypeError(f"w: got {w.dtype}, takes x's {x.dtype}")
     arguments.check_same_device("w", w, x)
     for name, value in (("up", up), ("down", down), ("groups", groups)):

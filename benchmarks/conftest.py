@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import platform
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 from race import tune_malloc
+
+from gan_fast.ops.autotune import device_name
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,14 +33,6 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _processor() -> str:
-    try:
-        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        found = None
-    return found[1] if found else platform.processor() or platform.machine()
-
-
 def _machine() -> dict[str, object]:
     try:
         from gan_fast import _cpu
@@ -49,7 +42,7 @@ def _machine() -> dict[str, object]:
         isa = "not built"
     revision = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
     return {
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
+        "device": device_name(torch.device("cuda" if torch.cuda.is_available() else "cpu")),
         "cpus": len(os.sched_getaffinity(0)),
         "load": round(os.getloadavg()[0], 1),
         "isa": isa,

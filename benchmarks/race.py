@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import torch
 
+from gan_fast.ops.autotune import timer
+
 
 def tune_malloc() -> str:
     """Lets glibc keep freed memory: by default each large output is page-faulted in anew, at ten times its cost."""
@@ -22,24 +24,10 @@ def tune_malloc() -> str:
     return "glibc, mmap_max=0, trim_threshold=2^31-1"
 
 
-def _time(call: Callable, device: torch.device) -> float:
-    """Seconds. On a GPU: between events, with the second-level cache emptied before."""
-    if device.type != "cuda":
-        begin = time.perf_counter()
-        call()
-        return time.perf_counter() - begin
-    torch.empty(2**28, dtype=torch.uint8, device=device).zero_()
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    begin.record()
-    call()
-    end.record()
-    torch.cuda.synchronize()
-    return begin.elapsed_time(end) / 1e3
-
-
 def race(
     calls: dict[str, Callable], device: torch.device, seconds: float, min_rounds: int = 5
 ) -> dict[str, list[float]]:
+    seconds_of = timer(device)
     for _ in range(2):
         for call in calls.values():
             call()
@@ -52,7 +40,7 @@ def race(
         rounds = 0
         while rounds < min_rounds or time.perf_counter() - begin < seconds:
             for name in order:
-                times[name].append(_time(calls[name], device))
+                times[name].append(seconds_of(calls[name]))
             order = order[1:] + order[:1]
             rounds += 1
     finally:

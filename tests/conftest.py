@@ -1,6 +1,7 @@
 """Fixtures that all tests share. Where there is no GPU, Triton kernels run in Triton's interpreter."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,6 +13,15 @@ if not torch.cuda.is_available():
 @pytest.fixture(scope="session")
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _autotuning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every op takes its default, whatever this machine has timed."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("GAN_FAST_AUTOTUNE", "0")
+        environment.setenv("GAN_FAST_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ def doctor(
     from rich.console import Console
     from rich.table import Table
 
-    from gan_fast.ops import backends, primitive
+    from gan_fast.ops import autotune, backends, primitive
 
     dtypes = {str(t).removeprefix("torch."): t for t in backends.FLOATS}
     if dtype not in dtypes:
@@ -63,6 +63,9 @@ def doctor(
         facts.add_row(f"cuda:{i}", f"{gpu.name}, sm_{gpu.major}{gpu.minor}, {memory:.0f} GiB")
     if not gpus:
         facts.add_row("CUDA", "no device")
+    devices = [torch.device("cpu"), *(torch.device("cuda", i) for i in range(len(gpus)))]
+    for cache in dict.fromkeys(map(autotune.cache_file, devices)):  # equal GPUs share one
+        facts.add_row("Autotuned", f"{cache.path}, entries: {len(cache.entries)}")
     console.print(facts)
 
     for device in ("cuda", "cpu") if gpus else ("cpu",):

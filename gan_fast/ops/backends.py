@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -145,6 +146,8 @@ AUTO_ORDER = {"cuda": ("cuda", "triton"), "cpu": ("cpu",)}
 SWITCHES = {
     "GAN_FAST_BACKEND": "the backend of ops that name none",
     "GAN_FAST_STRICT": "1: a fallback of 'auto' is an error",
+    "GAN_FAST_AUTOTUNE": "0: nothing is timed, what the cache file does not know takes its default",
+    "GAN_FAST_CACHE": "the folder of the cache files (default: gan_fast in $XDG_CACHE_HOME or ~/.cache)",
     "GAN_FAST_ISA": "plain, avx2 or avx512: the widest instructions that the CPU kernels use",
     "TRITON_INTERPRET": "1: Triton kernels run in Python on the CPU",
 }
@@ -179,6 +182,29 @@ def constant_when_compiled(function: Callable) -> Callable:
     """What torch.compiler.assume_constant_result does, without the seconds that importing torch._dynamo takes."""
     function._dynamo_marked_constant = True
     return function
+
+
+def _autocasts(device: torch.device) -> bool:
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype:
+    """The dtype in which torch computes a convolution of x: its own, or that of torch.autocast where it is on."""
+    cast = _autocasts(x.device) and x.dtype != torch.float64
+    return torch.get_autocast_dtype(x.device.type) if cast else x.dtype
+
+
+def outside_autocast(function: Callable) -> Callable:
+    """Makes a function compute in the dtypes of its arguments, as kernels do, also where torch.autocast is on."""
+
+    @functools.wraps(function)
+    def call(x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if not _autocasts(x.device):
+            return function(x, *args, **kwargs)
+        with torch.autocast(x.device.type, enabled=False):
+            return function(x, *args, **kwargs)
+
+    return call
 
 
 def variant(op: str, primitive: str, backend: str, args: tuple) -> str | None:

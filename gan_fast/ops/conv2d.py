@@ -141,8 +141,7 @@ def conv2d(x: Tensor, w: Tensor, g: Geometry, backend: str, s: Tensor | None = N
     """y[n] = conv(s[n] x[n], w), or its adjoint; differentiable any number of times.
 
     x: [N, I, H, W]. w: of x's dtype, [O, I / groups, kh, kw], or [I, O / groups, kh, kw] for an adjoint. s: [N, I], or
-    None. backend: as `resolve` gave it; "reference", and what is being compiled, is PyTorch's own convolution. Under
-    autocast in its dtype, as PyTorch's.
+    None. backend: as `resolve` gave it; "reference", and what is being compiled, is PyTorch's own convolution.
     """
     if backend == "reference" or torch.compiler.is_compiling():
         if s is not None:
@@ -151,7 +150,4 @@ def conv2d(x: Tensor, w: Tensor, g: Geometry, backend: str, s: Tensor | None = N
         if g.transposed:
             return F.conv_transpose2d(x, w, output_padding=g.output_padding, **pair)
         return F.conv2d(x, w, **pair)
-    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
-        dtype = torch.get_autocast_dtype(x.device.type)
-        x, w = x.to(dtype), w.to(dtype)
     return _Conv2d.apply(x, w, s, g, backend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from gan_fast.ops import arguments
-from gan_fast.ops.backends import resolve
+from gan_fast.ops.backends import autocast_dtype, resolve
 from gan_fast.ops.conv2d import Geometry, conv2d
 from gan_fast.ops.upfirdn2d import (
     Ints,
@@ -44,10 +44,11 @@ def conv2d_resample(
     the filter needs, so that padding = k // 2 with an odd k x k weight gives [H up / down, W up / down]. flip_weight:
     True is correlation, as torch's conv2d, False is convolution. flip_filter: as for `upfirdn2d`.
 
-    Returns [N, O, H', W'], x's dtype. The order of filter and convolution is the cheapest that gives the same result:
-    upsampling is a transposed convolution followed by the filter, downsampling the filter followed by a strided
-    convolution. Differentiable in x and w any number of times; `backend` is for the resampling; the convolution is
-    cuDNN's or oneDNN's, or on a CPU Winograd's where that takes less time, unless backend is "reference".
+    Returns [N, O, H', W'], x's dtype; under torch.autocast x and w are cast to its dtype first. The order of filter and
+    convolution is the cheapest that gives the same result: upsampling is a transposed convolution followed by the
+    filter, downsampling the filter followed by a strided convolution. Differentiable in x and w any number of times;
+    `backend` is for the resampling; the convolution is cuDNN's or oneDNN's, or on a CPU Winograd's where that takes
+    less time, unless backend is "reference".
 
     Raises TypeError or ValueError that names the argument.
 
@@ -55,6 +56,8 @@ def conv2d_resample(
     """
     arguments.check_tensor("x", x, ndim=4)
     arguments.check_tensor("w", w, ndim=4)
+    if (dtype := autocast_dtype(x)) != x.dtype:
+        x, w = x.to(dtype), w.to(dtype)
     if w.dtype != x.dtype:
         raise TypeError(f"w: got {w.dtype}, takes x's {x.dtype}")
     arguments.check_same_device("w", w, x)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_fast.ops import arguments
-from gan_fast.ops.backends import resolve
+from gan_fast.ops.backends import outside_autocast, resolve
 from gan_fast.ops.primitive import Primitive, needs
 from gan_fast.ops.upfirdn2d import dense, memory_format_of
 
@@ -211,5 +211,5 @@ def affine_warp(
         raise ValueError(f"theta: got {tuple(theta.shape)}, takes ({x.shape[0]}, 2, 3)")
     h, w = arguments.integers("size", list(x.shape[2:] if size is None else size), (2,), minimum=1)
     theta = theta.to(torch.promote_types(x.dtype, torch.float32))
-    grid = F.affine_grid(theta, [x.shape[0], x.shape[1], h, w], align_corners=bool(align_corners))
+    grid = outside_autocast(F.affine_grid)(theta, [x.shape[0], x.shape[1], h, w], bool(align_corners))
     return grid_sample(x, grid, align_corners, backend=backend)

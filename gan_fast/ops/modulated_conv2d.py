@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from gan_fast.ops import arguments
+from gan_fast.ops.backends import autocasts, outside_autocast
 from gan_fast.ops.bias_act import bias_act
 from gan_fast.ops.conv2d_resample import conv2d_resample
 from gan_fast.ops.upfirdn2d import Ints
 
 
+@outside_autocast
 def demodulation(w: Tensor, s: Tensor, eps: float = 1e-8) -> Tensor:
     """Demodulation coefficients d[n, o] = 1 / sqrt(sum over i of s[n, i]^2 sum over taps of w[o, i, taps]^2 + eps).
 
@@ -57,7 +59,8 @@ def modulated_conv2d(
     higher. In float16 with demodulation w and s are divided by their largest magnitudes first, which cancels in d
     and keeps the sums in range.
 
-    Returns y: [N, O, H', W'], x's dtype. Differentiable twice in x, w, s, noise and b on every backend.
+    Returns y: [N, O, H', W'], x's dtype, or under torch.autocast that of torch's convolution. Differentiable twice in
+    x, w, s, noise and b on every backend.
 
     Raises TypeError or ValueError that names the argument.
 
@@ -74,7 +77,8 @@ def modulated_conv2d(
     for name, t in (("w", w), ("s", s)):
         arguments.check_same_device(name, t, x)
 
-    if x.dtype == torch.float16 and demodulate:
+    computed = torch.get_autocast_dtype(x.device.type) if autocasts(x.device) else x.dtype
+    if computed == torch.float16 and demodulate:
         # constants to autograd: y does not depend on them
         largest_w = w.detach().abs().amax([1, 2, 3], keepdim=True).clamp(min=torch.finfo(w.dtype).tiny)
         largest_s = s.detach().abs().amax(1, keepdim=True).clamp(min=torch.finfo(s.dtype).tiny)
@@ -91,5 +95,5 @@ def modulated_conv2d(
         backend=backend,
     )
     if demodulate:
-        y = y * demodulation(w, s, eps).to(x.dtype)[:, :, None, None]
+        y = y * demodulation(w, s, eps).to(y.dtype)[:, :, None, None]
     return bias_act(y, b, act=act, alpha=alpha, gain=gain, clamp=clamp, noise=noise, backend=backend)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_fast.ops import arguments
-from gan_fast.ops.backends import resolve
+from gan_fast.ops.backends import outside_autocast, resolve
 from gan_fast.ops.primitive import Primitive, needs
 
 Ints = int | Sequence[int]
@@ -87,6 +87,7 @@ _upfirdn2d = Primitive(
 )
 
 
+@outside_autocast
 def _reference(
     x: Tensor, f: Tensor, up: Sequence[int], down: Sequence[int], padding: Sequence[int], flip: bool, gain: float
 ) -> Tensor:

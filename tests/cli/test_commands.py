@@ -117,6 +117,13 @@ def test_the_printed_settings_are_a_settings_file(call, tmp_path):
     assert "seed = 4 " in printed
 
 
+def test_doctor_shows_switches_backends_and_the_cache_file(call):
+    result = call("doctor")
+    assert result.exit_code == 0, result.output
+    for found in ("GAN_FAST_AUTOTUNE", "Autotuned", "entries: 0", "upfirdn2d", "taken"):
+        assert found in result.output
+
+
 @pytest.mark.parametrize("command", [c.__name__ for c in COMMANDS])
 def test_help_has_examples(call, command):
     result = call(command, "--help")

@@ -182,6 +182,7 @@ class ModulatedConv2d(nn.Module):
             self.weight,
             self.affine(w),
             noise=self._noise(x, noise_mode),
+            strength=self.noise_strength if self.has_noise and noise_mode != "none" else None,
             up=self.up,
             padding=self.padding,
             f=self.resample_filter,
@@ -198,10 +199,8 @@ class ModulatedConv2d(nn.Module):
         if mode == "none" or not self.has_noise:
             return None
         if mode == "const":
-            plane = self.noise_const[None, None]
-        else:
-            plane = torch.randn(len(x), 1, *self.noise_const.shape, dtype=self.noise_const.dtype, device=x.device)
-        return plane * self.noise_strength
+            return self.noise_const
+        return torch.randn(len(x), 1, *self.noise_const.shape, dtype=self.noise_const.dtype, device=x.device)
 
     def extra_repr(self) -> str:
         return _conv_repr(self.weight, f"up={self.up}, activation={self.activation!r}")

@@ -141,7 +141,10 @@ BACKENDS: dict[str, Backend] = {
     ),
 }
 # ops that a backend without a kernel of theirs runs as a composition of others
-COMPOSED = {"filtered_lrelu": ("bias_act", "upfirdn2d")}
+COMPOSED = {
+    "filtered_lrelu": ("bias_act", "upfirdn2d"),
+    "modulated_conv2d": ("bias_act", "modulate", "upfirdn2d"),
+}
 AUTO_ORDER = {"cuda": ("cuda", "triton"), "cpu": ("cpu",)}
 SWITCHES = {
     "GAN_FAST_BACKEND": "the backend of ops that name none",

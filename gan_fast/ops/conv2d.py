@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_fast.ops import winograd
+from gan_fast.ops.backends import outside_autocast
 from gan_fast.ops.modulate import are_given, modulate, scale_gradients, wanted_of
 from gan_fast.ops.primitive import needs
 from gan_fast.ops.upfirdn2d import dense, memory_format_of
@@ -68,9 +69,12 @@ def _computed(x: Tensor) -> torch.dtype:
     return torch.float32 if half and x.device.type == "cpu" and _slow_in_half() else x.dtype
 
 
+@outside_autocast
 def _convolve(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
     height, width = g.output_size(w, x.shape[2:])
     if not winograd.takes(x, w, g.stride, g.groups, height * width, backend):
+        if g.transposed and g.stride == g.groups == 1 and w.shape[2:] == (1, 1):
+            w, g = w.transpose(0, 1), g.plain()  # the same, by a matrix product
         dtype = _computed(x)
         return torch.ops.aten.convolution(x.to(dtype), w.to(dtype), None, *g.arguments()).to(x.dtype)
     shape = (len(x), w.shape[1 if g.transposed else 0], height, width)
@@ -83,6 +87,7 @@ def _convolve(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
     return y
 
 
+@outside_autocast
 def _correlate(x: Tensor, dy: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
     """The gradient of w, of which only shape and memory format count, in a plain convolution of x with the output y."""
     height, width = dy.shape[2:]

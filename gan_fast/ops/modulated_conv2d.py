@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from gan_fast.ops import arguments
-from gan_fast.ops.backends import autocasts, outside_autocast
-from gan_fast.ops.bias_act import bias_act
-from gan_fast.ops.conv2d_resample import conv2d_resample
-from gan_fast.ops.upfirdn2d import Ints
+from gan_fast.ops.backends import autocast_dtype, outside_autocast, resolve
+from gan_fast.ops.conv2d_resample import convolve_resampled
+from gan_fast.ops.modulate import modulate
+from gan_fast.ops.upfirdn2d import Ints, parse_padding
 
 
 @outside_autocast
@@ -32,6 +32,7 @@ def modulated_conv2d(
     s: Tensor,
     *,
     noise: Tensor | None = None,
+    strength: Tensor | None = None,
     up: int = 1,
     down: int = 1,
     padding: Ints = 0,
@@ -48,19 +49,20 @@ def modulated_conv2d(
 ) -> Tensor:
     """Convolves each sample with weights scaled by its style, normalised, then adds noise and bias and activates.
 
-        y[n, o] = bias_act(d[n, o] * conv(s[n] * x[n], w)[o] + noise[n], b[o])
+        y[n, o] = clamp(act(d[n, o] * conv(s[n] * x[n], w)[o] + strength * noise[n] + b[o]) * gain)
         d[n, o] = 1 / sqrt(sum over i, taps of (s[n, i] w[o, i, taps])^2 + eps), 1 without demodulation
 
     which equals convolving with the weights s[n, i] w[o, i] d[n, o], one set a sample, without ever forming them.
 
-    x: [N, I, H, W]. w: [O, I, kh, kw]. s: [N, I]. noise: anything that broadcasts to [N, 1, H', W'], already scaled
-    by its strength, or None. up, down, padding, f, flip_weight: as in `conv2d_resample`. b, act, alpha, gain, clamp:
-    as in `bias_act`. w, s, noise and b may have any floating dtype and are used in x's; d is computed in float32 or
-    higher. In float16 with demodulation w and s are divided by their largest magnitudes first, which cancels in d
-    and keeps the sums in range.
+    x: [N, I, H, W]. w: [O, I, kh, kw]. s: [N, I]. noise: anything that broadcasts to [N, 1, H', W'], or None. strength:
+    of the noise, one number, 1 if None. up, down, padding, f, flip_weight: as in `conv2d_resample`. b, act, alpha,
+    gain, clamp: as in `bias_act`. w, s, noise, strength and b may have any floating dtype; d is computed in float32 or
+    higher. In float16 with demodulation w and s are divided by their largest magnitudes first, which cancels in d and
+    keeps the sums in range.
 
-    Returns y: [N, O, H', W'], x's dtype, or under torch.autocast that of torch's convolution. Differentiable twice in
-    x, w, s, noise and b on every backend.
+    Returns y: [N, O, H', W'], x's dtype, or that of torch.autocast where it is on. Differentiable twice in x, w, s,
+    noise, strength and b on every backend. For the backward pass x and, of most activations, y are kept, and nothing
+    else of their size: s x is computed again, and what the gradient of d needs is recovered from y.
 
     Raises TypeError or ValueError that names the argument.
 
@@ -77,23 +79,30 @@ def modulated_conv2d(
     for name, t in (("w", w), ("s", s)):
         arguments.check_same_device(name, t, x)
 
-    computed = torch.get_autocast_dtype(x.device.type) if autocasts(x.device) else x.dtype
-    if computed == torch.float16 and demodulate:
+    for name, value in (("up", up), ("down", down)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: got {value!r}, takes an integer from 1")
+    x = x.to(autocast_dtype(x))
+    if x.dtype == torch.float16 and demodulate:
         # constants to autograd: y does not depend on them
         largest_w = w.detach().abs().amax([1, 2, 3], keepdim=True).clamp(min=torch.finfo(w.dtype).tiny)
         largest_s = s.detach().abs().amax(1, keepdim=True).clamp(min=torch.finfo(s.dtype).tiny)
         w = w / (largest_w * math.sqrt(w[0].numel()))
         s = s / largest_s
-    y = conv2d_resample(
-        x * s.to(x.dtype)[:, :, None, None],
-        w.to(x.dtype),
-        f,
-        up=up,
-        down=down,
-        padding=padding,
-        flip_weight=flip_weight,
+    backend = resolve("modulated_conv2d", x, backend)
+    z = convolve_resampled(
+        x, w.to(x.dtype), f, up, down, parse_padding(padding), 1, flip_weight, flip_filter=False, backend=backend, s=s
+    )
+    return modulate(
+        z,
+        demodulation(w, s, eps) if demodulate else None,
+        noise=noise,
+        strength=strength,
+        b=b,
+        act=act,
+        alpha=alpha,
+        gain=gain,
+        clamp=clamp,
+        recover=True,  # d is not zero
         backend=backend,
     )
-    if demodulate:
-        y = y * demodulation(w, s, eps).to(y.dtype)[:, :, None, None]
-    return bias_act(y, b, act=act, alpha=alpha, gain=gain, clamp=clamp, noise=noise, backend=backend)

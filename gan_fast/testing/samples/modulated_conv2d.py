@@ -8,7 +8,7 @@ from gan_fast import ops
 from gan_fast.testing.sample import Sample, randn
 
 # the ops with kernels that it is made of
-PARTS = ("bias_act", "upfirdn2d")
+PARTS = ("bias_act", "modulate", "upfirdn2d")
 
 
 def samples() -> Iterator[Sample]:
@@ -26,6 +26,7 @@ def samples() -> Iterator[Sample]:
             "s": randn(10, 3, 5) + 1.5,
             "b": randn(11, 4) + 4.0,  # keeps lrelu's kink out of reach of most elements
             "noise": randn(12, 3, 1, size, size),
+            "strength": randn(13) + 1,
             "f": f,
         }
         settings = {"act": "softplus", "padding": k // 2} | settings
@@ -34,6 +35,6 @@ def samples() -> Iterator[Sample]:
             name,
             tensors,
             settings,
-            differentiable=("x", "w", "s", "b", "noise"),
-            reductions=dict.fromkeys(("y", "x", "w", "s", "b", "noise", "dy"), 5 * k * k),
+            differentiable=("x", "w", "s", "b", "noise", "strength"),
+            reductions=dict.fromkeys(("y", "x", "w", "s", "b", "noise", "strength", "dy"), 5 * k * k),
         )

@@ -2,6 +2,7 @@
 
 from gan_fast.ops.backends import explain, use_backend
 from gan_fast.ops.bias_act import bias_act
+from gan_fast.ops.conv2d import conv2d, conv_transpose2d
 from gan_fast.ops.conv2d_resample import conv2d_resample
 from gan_fast.ops.filtered_lrelu import filtered_lrelu
 from gan_fast.ops.gradient_penalty import r1_penalty
@@ -16,7 +17,9 @@ from gan_fast.ops.upfirdn2d import downsample2d, filter2d, setup_filter, upfirdn
 __all__ = [
     "affine_warp",
     "bias_act",
+    "conv2d",
     "conv2d_resample",
+    "conv_transpose2d",
     "downsample2d",
     "explain",
     "explain_call",

@@ -140,8 +140,9 @@ BACKENDS: dict[str, Backend] = {
         wrap=_native,
     ),
 }
-# ops that a backend without a kernel of theirs runs as a composition of others
+# ops that a backend without a kernel of theirs runs as a composition of others, or of PyTorch's alone
 COMPOSED = {
+    "conv2d": (),
     "filtered_lrelu": ("bias_act", "upfirdn2d"),
     "modulated_conv2d": ("bias_act", "modulate", "upfirdn2d"),
 }

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan_fast.ops import winograd
-from gan_fast.ops.backends import outside_autocast
+from gan_fast.ops import arguments, winograd
+from gan_fast.ops.backends import autocast_dtype, outside_autocast, resolve
 from gan_fast.ops.modulate import are_given, modulate, scale_gradients, wanted_of
 from gan_fast.ops.primitive import needs
-from gan_fast.ops.upfirdn2d import dense, memory_format_of
+from gan_fast.ops.upfirdn2d import Ints, dense, memory_format_of
 
 Pair = tuple[int, int]
 
@@ -142,8 +142,8 @@ class _WeightGrad(torch.autograd.Function):
         return dx, ddy, None, None, None
 
 
-def conv2d(x: Tensor, w: Tensor, g: Geometry, backend: str, s: Tensor | None = None) -> Tensor:
-    """y[n] = conv(s[n] x[n], w), or its adjoint; differentiable any number of times.
+def convolve(x: Tensor, w: Tensor, g: Geometry, backend: str, s: Tensor | None = None) -> Tensor:
+    """y[n] = conv(s[n] x[n], w), or its adjoint, of arguments that have been checked.
 
     x: [N, I, H, W]. w: of x's dtype, [O, I / groups, kh, kw], or [I, O / groups, kh, kw] for an adjoint. s: [N, I], or
     None. backend: as `resolve` gave it; "reference", and what is being compiled, is PyTorch's own convolution.
@@ -156,3 +156,77 @@ def conv2d(x: Tensor, w: Tensor, g: Geometry, backend: str, s: Tensor | None = N
             return F.conv_transpose2d(x, w, output_padding=g.output_padding, **pair)
         return F.conv2d(x, w, **pair)
     return _Conv2d.apply(x, w, s, g, backend)
+
+
+def _checked(
+    x: Tensor, w: Tensor, stride: int, padding: Ints, groups: int, channels: int
+) -> tuple[Tensor, Tensor, Pair]:
+    """x and w in the dtype that autocast says, and padding as (y, x). channels: the dimension of w that meets x's."""
+    arguments.check_tensor("x", x, ndim=4)
+    arguments.check_tensor("w", w, ndim=4)
+    arguments.check_same_device("w", w, x)
+    if (dtype := autocast_dtype(x)) != x.dtype:
+        x, w = x.to(dtype), w.to(dtype)
+    if w.dtype != x.dtype:
+        raise TypeError(f"w: got {w.dtype}, takes x's {x.dtype}")
+    for name, value in (("stride", stride), ("groups", groups)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: got {value!r}, takes an integer from 1")
+    if x.shape[1] % groups or w.shape[0] % groups:
+        raise ValueError(f"groups: got {groups}, takes a divisor of x's {x.shape[1]} and w's {w.shape[0]} channels")
+    expected = x.shape[1] // groups if channels else x.shape[1]
+    if w.shape[channels] != expected:
+        raise ValueError(
+            f"w: got {tuple(w.shape)}, takes {expected} in dimension {channels} for x of shape {tuple(x.shape)}"
+        )
+    pad = arguments.integers("padding", padding, (1, 2), minimum=0)
+    return x, w, (pad[0], pad[-1])
+
+
+def conv2d(
+    x: Tensor, w: Tensor, stride: int = 1, padding: Ints = 0, groups: int = 1, *, backend: str | None = None
+) -> Tensor:
+    """2-D convolution (correlation, as in PyTorch) whose second derivatives are convolutions as cheap as its first.
+
+        y[n, o, i, j] = sum over c, k, l of w[o, c, k, l] x[n, c, stride i + k - pad_y, stride j + l - pad_x]
+
+    x: [N, I, H, W], float32, float64, float16 or bfloat16. w: [O, I / groups, kh, kw], of x's dtype. stride: an integer
+    from 1. padding: zeros around x, an integer or (y, x).
+
+    Returns y [N, O, (H + 2 pad_y - kh) // stride + 1, ...], x's dtype; under torch.autocast x and w are cast to its
+    dtype first. Differentiable any number of times; gradients that nobody asked for are not computed, and in the second
+    order no feature map serves as a kernel. A pass is cuDNN's or oneDNN's. On CPUs a 3x3 convolution of stride 1 with
+    32 channels or more is Winograd's: two to four times fewer multiplications, rounding errors up to ten times those of
+    a direct one (3e-6 of y in float32), and a NaN spreads over its tile of up to 6x6 pixels. Half precision on a CPU
+    without instructions for it is computed in float32.
+
+    Raises TypeError or ValueError that names the argument.
+    """
+    x, w, pad = _checked(x, w, stride, padding, groups, channels=1)
+    return convolve(x, w, Geometry(stride, pad, groups), resolve("conv2d", x, backend))
+
+
+def conv_transpose2d(
+    x: Tensor,
+    w: Tensor,
+    stride: int = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    *,
+    backend: str | None = None,
+) -> Tensor:
+    """The adjoint of `conv2d` in x, which takes its results back to its images.
+
+    x: [N, O, H, W]. w: [O, I / groups, kh, kw]. output_padding: (y, x) rows and columns more at the end, fewer than
+    stride, as several sizes have one adjoint. Returns [N, I, (H - 1) stride - 2 pad_y + kh + output_padding_y, ...].
+    Anything else as for `conv2d`.
+
+    Raises TypeError or ValueError that names the argument.
+    """
+    x, w, pad = _checked(x, w, stride, padding, groups, channels=0)
+    more = arguments.integers("output_padding", output_padding, (1, 2), minimum=0)
+    if max(more) >= stride:
+        raise ValueError(f"output_padding: got {output_padding!r}, takes integers below the stride {stride}")
+    geometry = Geometry(stride, pad, groups, transposed=True, output_padding=(more[0], more[-1]))
+    return convolve(x, w, geometry, resolve("conv2d", x, backend))

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gan_fast.ops import arguments
 from gan_fast.ops.backends import autocast_dtype, resolve
-from gan_fast.ops.conv2d import Geometry, conv2d
+from gan_fast.ops.conv2d import Geometry, convolve
 from gan_fast.ops.upfirdn2d import (
     Ints,
     downsample_padding,
@@ -99,21 +99,21 @@ def convolve_resampled(
     direct = Geometry(1, (0, 0), groups)
 
     if kh == kw == 1 and up == 1 and down > 1:  # the 1x1 convolution sees only the samples that are kept
-        return conv2d(upfirdn2d(x, f, down=down, padding=pad, **resample), w, direct, backend, s)
+        return convolve(upfirdn2d(x, f, down=down, padding=pad, **resample), w, direct, backend, s)
     if kh == kw == 1 and up > 1 and down == 1:
-        return upfirdn2d(conv2d(x, w, direct, backend, s), f, up=up, padding=pad, gain=up**2, **resample)
+        return upfirdn2d(convolve(x, w, direct, backend, s), f, up=up, padding=pad, gain=up**2, **resample)
     if up == 1 and down > 1:
-        return conv2d(upfirdn2d(x, f, padding=pad, **resample), w, Geometry(down, (0, 0), groups), backend, s)
+        return convolve(upfirdn2d(x, f, padding=pad, **resample), w, Geometry(down, (0, 0), groups), backend, s)
     x0, x1, y0, y1 = pad
     if up > 1:
         # zero insertion, padding and correlation: a transposed convolution, whose output is cropped by `trim` on both
         # sides, and whose remaining padding moves to the filter that follows
         x0, x1, y0, y1 = x0 - (kw - 1), x1 - (kw - up), y0 - (kh - 1), y1 - (kh - up)
         trim_x, trim_y = max(min(-x0, -x1), 0), max(min(-y0, -y1), 0)
-        y = conv2d(x, _swapped(w, groups), Geometry(up, (trim_y, trim_x), groups, transposed=True), backend, s)
+        y = convolve(x, _swapped(w, groups), Geometry(up, (trim_y, trim_x), groups, transposed=True), backend, s)
         pad = (x0 + trim_x, x1 + trim_x, y0 + trim_y, y1 + trim_y)
         y = upfirdn2d(y, f, padding=pad, gain=up**2, **resample)
         return upfirdn2d(y, f, down=down, **resample) if down > 1 else y
     if x0 == x1 and y0 == y1 and x0 >= 0 and y0 >= 0:
-        return conv2d(x, w, Geometry(1, (y0, x0), groups), backend, s)
-    return conv2d(upfirdn2d(x, None, padding=pad, backend=backend), w, direct, backend, s)
+        return convolve(x, w, Geometry(1, (y0, x0), groups), backend, s)
+    return convolve(upfirdn2d(x, None, padding=pad, backend=backend), w, direct, backend, s)

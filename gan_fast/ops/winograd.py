@@ -1,6 +1,6 @@
 """3x3 convolution by Winograd's minimal filtering: matrix products with 2.25 or 4 times fewer multiplications.
 
-The transforms are kernels (csrc/cpu/winograd.cpp, which has the formulas); the products between are torch's. The result
+The transforms are kernels (csrc/cpu/conv2d.cpp, which has the formulas); the products between are torch's. The result
 is exact up to rounding, a few times that of a direct convolution, and a NaN or infinity spreads over its tile.
 
 Source: Lavin and Gray 2016, Fast algorithms for convolutional neural networks (arXiv 1509.09308).
@@ -20,7 +20,7 @@ _CHUNK_BYTES = 2 << 20  # of tiles transformed, multiplied and transformed back 
 
 
 def _launch(name: str, backend: str, *args: object) -> None:
-    fill = launcher("winograd", name, backend)
+    fill = launcher("conv2d", name, backend)
     if isinstance(fill, str):
         raise RuntimeError(f"{name}: backend '{backend}' cannot run here: {fill}")
     fill(*args)
@@ -36,7 +36,7 @@ def takes(x: Tensor, w: Tensor, stride: int, groups: int, area: int, backend: st
         and stride == groups == 1
         and area >= 64
         and min(w.shape[:2]) >= 32
-        and not isinstance(launcher("winograd", "winograd_into", backend), str)
+        and not isinstance(launcher("conv2d", "winograd_into", backend), str)
     )
 
 

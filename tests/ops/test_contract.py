@@ -74,6 +74,7 @@ def test_memory_format_is_kept(op: str, backend: str, memory_format: torch.memor
     x = torch.randn(2, 6, 8, 8, device=device_of(backend)).contiguous(memory_format=memory_format)
     arguments = {
         "bias_act": {},
+        "conv2d": {"w": torch.randn(4, 6, 3, 3, device=x.device)},
         "grid_sample": {"grid": torch.rand(2, 5, 7, 2, device=x.device)},
         "minibatch_stddev": {},
         "modulate": {"s": torch.randn(2, 6, device=x.device), "act": "lrelu"},

@@ -54,6 +54,12 @@ MUTANTS = [
     Mutant("csrc/cpu/upfirdn2d.cpp", "last row unwritten", "i < last; ++i, y += ", "i < last - 1; ++i, y += "),
     Mutant("csrc/cpu/upfirdn2d.cpp", "sums not kept", "store_vector<L>(sums + k * width + j, next[k]);", ";"),
     Mutant("csrc/cpu/bias_act.cpp", "noise of the first sample", "noise += row / t.channels * t.inner", "noise += 0"),
+    Mutant("csrc/cpu/modulate.cpp", "clamp mask lost", "masks(y) ? A(0) : y > A(0)", "y > A(0)"),
+    Mutant(
+        "csrc/cpu/modulate.cpp", "noise of the first sample", "noise.given() ? first : 0", "noise.given() ? pixel : 0"
+    ),
+    Mutant("csrc/cpu/modulate.cpp", "sums short of a tile", "tile < t.tiles; ++tile", "tile < t.tiles - 1; ++tile"),
+    Mutant("csrc/cpu/modulate.cpp", "cotangent of a sum lost", "r0[j] + r2[j] * z[j]", "r0[j]"),
     Mutant("csrc/cpu/noise.cpp", "last numbers undrawn", "(n + step - 1) / step", "n / step"),
     Mutant("kernels/noise.py", "last number unwritten", "mask=at < n", "mask=at < n - 1"),
     Mutant("csrc/cuda/noise.cu", "offset lost", "static_cast<uint64_t>(seed[1])", "0"),
@@ -96,6 +102,11 @@ MUTANTS = [
     Mutant("kernels/bias_act.py", "last element unwritten", "& (w < width)[None, :]", "& (w < width - 1)[None, :]"),
     Mutant("kernels/bias_act.py", "slope lost", "slope = tl.where(u > 0, one, alpha)", "slope = one"),
     Mutant("kernels/bias_act.py", "sums of one part", "sums_ptr + part.to(tl.int64) * groups", "sums_ptr"),
+    Mutant("kernels/modulate.py", "clamp mask lost", "d = tl.where(masked, 0.0, d)", "d = d"),
+    Mutant("kernels/modulate.py", "sums of one part", "sums_ptr + part.to(tl.int64) * 3 * planes", "sums_ptr"),
+    Mutant(
+        "kernels/modulate.py", "styles of the first sample", "plane = sample * channels + channel", "plane = channel"
+    ),
     Mutant("kernels/minibatch_stddev.py", "mean of w lost", "d = w - (tl.sum(w, 0) / count)[None, :]", "d = w"),
     Mutant("kernels/minibatch_stddev.py", "values outside counted", "tl.where(value < values, sigma, 0.0)", "sigma"),
     Mutant("kernels/minibatch_stddev.py", "neighbours grouped", "sample = m + j * groups", "sample = m * size + j"),

@@ -11,6 +11,7 @@ from gan_fast.testing import LAYOUTS, Sample
 from gan_fast.testing.samples.bias_act import away_from_kinks
 from gan_fast.testing.samples.grid_sample import points_sample
 from gan_fast.testing.samples.minibatch_stddev import stddev_sample
+from gan_fast.testing.samples.modulate import OPTIONS, modulate_sample
 
 SIZES = st.integers(1, 20)
 # the vector paths of kernels begin at widths and channel counts like these
@@ -123,6 +124,25 @@ def minibatch_stddev(draw: st.DrawFn) -> Sample:
 
 
 @st.composite
+def modulate(draw: st.DrawFn) -> Sample:
+    """Any set of options, every activation that the kernels have, recovered styles or not."""
+    shape = (draw(BATCHES), draw(WIDTHS), draw(SIZES), draw(WIDTHS))
+    options = tuple(o for o in OPTIONS if draw(st.booleans()))
+    if "strength" in options and "noise" not in options:
+        options += ("noise",)
+    settings = {"act": draw(st.sampled_from(["linear", "relu", "lrelu"])), "recover": draw(st.booleans())}
+    settings |= {"gain": draw(st.sampled_from([None, 0.3])), "clamp": draw(st.sampled_from([None, 0.9, 256.0]))}
+    if settings["act"] == "lrelu":
+        settings["alpha"] = draw(st.sampled_from([None, 0.0, 1.5]))
+    noise = (draw(st.sampled_from([1, shape[0]])), 1, shape[2], draw(st.sampled_from([1, shape[3]])))
+    seed, layout = draw(st.integers(0, 2**16)), draw(st.sampled_from(sorted(LAYOUTS)))
+    try:
+        return modulate_sample("drawn", shape, layout, noise, options, seed, **settings)
+    except AssertionError:
+        assume(False)
+
+
+@st.composite
 def grid_sample(draw: st.DrawFn) -> Sample:
     """Images and grids of any size, points in and around the image."""
     shape = (draw(BATCHES), draw(SIZES), draw(SIZES), draw(WIDTHS))
@@ -136,6 +156,7 @@ STRATEGIES = {
     "bias_act": bias_act,
     "filtered_lrelu": filtered_lrelu,
     "minibatch_stddev": minibatch_stddev,
+    "modulate": modulate,
     "grid_sample": grid_sample,
 }
 

@@ -19,6 +19,7 @@ from gan_fast.ops.minibatch_stddev import (
 )
 from gan_fast.ops.modulate import _modulate, _modulate_grad, _modulate_tangent
 from gan_fast.ops.upfirdn2d import _upfirdn2d
+from gan_fast.testing.samples.modulate import modulate_sample
 
 PAIRS = [(op, backend) for op in testing.OPS for backend in backends_of(op)]
 CALLS = [pytest.param(s, b, id=f"{s}-{b}") for op, b in PAIRS for s in samples_of(op, b)]
@@ -29,7 +30,7 @@ FEW = [
     in (
         *("lrelu-bias-clamp", "swish-bias", "up2-channels_last", "3x5", "up2"),
         *("no-divisor", "labels-channels_last", "slope0"),
-        *("lrelu-recover-clamp", "lrelu-clamp", "linear-recover", "channels_last-recover", "composed-swish-None"),
+        *("lrelu-recover-clamp", "lrelu-clamp", "linear-recover", "channels_last-recover"),
     )
 ]
 
@@ -196,6 +197,18 @@ def test_groups_within_a_class_compile(backend: str) -> None:
         torch.testing.assert_close(dx, torch.autograd.grad(call(x, labels).square().sum(), [x])[0])
 
 
+@pytest.mark.parametrize("backend", backends_of("modulate"))
+@pytest.mark.parametrize(
+    "settings",
+    [{"gain": -1.7}, {"gain": 0.0}, {"alpha": -0.3}, {"act": "swish"}, {"act": "tanh", "gain": 1.3}],
+    ids=str,
+)
+def test_modulate_composes_what_its_kernels_do_not_take(backend: str, settings: dict) -> None:
+    sample = modulate_sample("composed", (2, 3, 4, 5), clamp=0.8, recover=True, **settings)
+    for dtype in testing.FULL_PRECISION:
+        testing.assert_matches_reference(sample, backend, dtype, device_of(backend))
+
+
 # -------------------------------------------------------------------------------------------- contract mechanics
 
 
@@ -265,6 +278,52 @@ def test_no_gradient_no_graph(launches: list) -> None:
     assert y.grad_fn is None
     with torch.no_grad():
         assert ops.bias_act(torch.randn(2, 3, requires_grad=True), act="lrelu", backend="cpu").grad_fn is None
+
+
+@pytest.mark.parametrize("route", testing.ROUTES)
+def test_modulate_sums_only_what_is_wanted(launches: list, route: str) -> None:
+    x, z = torch.randn(2, 3, 4, 4, requires_grad=True), torch.randn(2, 1, 4, 4)
+    s, b = torch.ones(2, 3, requires_grad=True), torch.randn(3, requires_grad=True)
+    with testing.registered_route() if route == "registered" else torch.enable_grad():
+        y = ops.modulate(x, s, noise=z, b=b, act="lrelu", backend="cpu")
+        for wanted, sums, reads_x in (([x], False, False), ([s], True, True), ([x, b], True, False)):
+            launches.clear()
+            torch.autograd.grad(y.sum(), wanted, retain_graph=True)
+            ((name, args),) = launches
+            assert (name, args[4] is not None, args[-3]) == ("modulate_grad", reads_x, sums)
+
+
+@pytest.mark.parametrize("act", ["linear", "lrelu"])
+@pytest.mark.parametrize("recover", [False, True])
+@pytest.mark.parametrize("learned", [False, True])
+def test_modulate_keeps_what_it_reads(act: str, recover: bool, learned: bool) -> None:
+    """y where the activation or a recovered style needs it, x where a style does."""
+    x = torch.randn(2, 3, 4, 4, requires_grad=True)
+    s = torch.ones(2, 3, requires_grad=learned)
+    saved = set()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.add(t.data_ptr()) or t, lambda t: t):
+        y = ops.modulate(x, s, act=act, recover=recover, backend="cpu")
+    kept_y = act == "lrelu" or (recover and learned)
+    assert (x.data_ptr() in saved, y.data_ptr() in saved) == (learned and not recover, kept_y)
+
+
+@pytest.mark.parametrize("recover", [False, True])
+def test_modulate_compiles_without_graph_breaks(recover: bool) -> None:
+    shapes = ((2, 3, 6, 6), (2, 3), (), (3,))
+    x, s, strength, b = (torch.rand(shape).add(0.5).requires_grad_() for shape in shapes)
+    noise = torch.randn(2, 1, 6, 6)
+
+    def layer(x: torch.Tensor, s: torch.Tensor, strength: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return ops.modulate(x, s, noise=noise, strength=strength, b=b, act="lrelu", recover=recover, backend="cpu")
+
+    tensors = (x, s, strength, b)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for mine, true in zip(
+        torch.autograd.grad(compiled(*tensors).square().sum(), tensors),
+        torch.autograd.grad(layer(*tensors).square().sum(), tensors),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, true)
 
 
 @pytest.mark.parametrize("act", ["lrelu", "swish"])

@@ -82,11 +82,7 @@ def samples() -> Iterator[Sample]:
         yield modulate_sample(f"{act}-empty", (0, 3, 4, 4), act=act)
         yield modulate_sample(f"{act}-no-pixels", (2, 3, 0, 4), act=act)
         yield modulate_sample(f"{act}-gain", (2, 3, 4, 4), act=act, gain=0.3, clamp=0.4)
-    for act, gain in (("lrelu", -1.7), ("lrelu", 0.0), ("swish", None), ("tanh", 1.3)):
-        name = f"composed-{act}-{gain}"
-        # the seed: sums that do not cancel, which half precision would lose
-        yield modulate_sample(name, (2, 3, 4, 5), seed=51, act=act, gain=gain, clamp=0.8, recover=True)
-    for alpha in (0.0, 1.5, -0.3):
+    for alpha in (0.0, 1.5):
         yield modulate_sample(f"alpha{alpha}", (2, 3, 4, 4), alpha=alpha, clamp=1.1, recover=True)
     yield modulate_sample("2d", (7, 130), options=("s", "b"), recover=True)
     yield modulate_sample("5d", (2, 3, 2, 3, 4), options=("s", "b"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 from torch import Tensor
 
 from gan_fast.ops import arguments
@@ -71,7 +74,9 @@ def conv2d_resample(
             f"w: got {tuple(w.shape)}, takes [O, {x.shape[1] // groups}, kh, kw] for {x.shape[1]} channels"
         )
     backend = resolve("upfirdn2d", x, backend)
-    return convolve_resampled(x, w, f, up, down, parse_padding(padding), groups, flip_weight, flip_filter, backend)
+    conv = functools.partial(convolve, backend=backend)
+    pad = parse_padding(padding)
+    return convolve_resampled(x, w, f, up, down, pad, flip_weight, flip_filter, groups, conv=conv, backend=backend)
 
 
 def convolve_resampled(
@@ -81,13 +86,14 @@ def convolve_resampled(
     up: int,
     down: int,
     pad: tuple[int, int, int, int],
-    groups: int,
     flip_weight: bool,
-    flip_filter: bool,
+    flip_filter: bool = False,
+    groups: int = 1,
+    *,
+    conv: Callable[[Tensor, Tensor, Geometry], Tensor],
     backend: str,
-    s: Tensor | None = None,
 ) -> Tensor:
-    """`conv2d_resample` of s x, s [N, I], with arguments that have been checked."""
+    """`conv2d_resample` by any convolution like `convolve`, with arguments that have been checked."""
     kh, kw = w.shape[2:]
     if up > 1:
         pad = upsample_padding(f, up, pad)
@@ -99,21 +105,21 @@ def convolve_resampled(
     direct = Geometry(1, (0, 0), groups)
 
     if kh == kw == 1 and up == 1 and down > 1:  # the 1x1 convolution sees only the samples that are kept
-        return convolve(upfirdn2d(x, f, down=down, padding=pad, **resample), w, direct, backend, s)
+        return conv(upfirdn2d(x, f, down=down, padding=pad, **resample), w, direct)
     if kh == kw == 1 and up > 1 and down == 1:
-        return upfirdn2d(convolve(x, w, direct, backend, s), f, up=up, padding=pad, gain=up**2, **resample)
+        return upfirdn2d(conv(x, w, direct), f, up=up, padding=pad, gain=up**2, **resample)
     if up == 1 and down > 1:
-        return convolve(upfirdn2d(x, f, padding=pad, **resample), w, Geometry(down, (0, 0), groups), backend, s)
+        return conv(upfirdn2d(x, f, padding=pad, **resample), w, Geometry(down, (0, 0), groups))
     x0, x1, y0, y1 = pad
     if up > 1:
         # zero insertion, padding and correlation: a transposed convolution, whose output is cropped by `trim` on both
         # sides, and whose remaining padding moves to the filter that follows
         x0, x1, y0, y1 = x0 - (kw - 1), x1 - (kw - up), y0 - (kh - 1), y1 - (kh - up)
         trim_x, trim_y = max(min(-x0, -x1), 0), max(min(-y0, -y1), 0)
-        y = convolve(x, _swapped(w, groups), Geometry(up, (trim_y, trim_x), groups, transposed=True), backend, s)
+        y = conv(x, _swapped(w, groups), Geometry(up, (trim_y, trim_x), groups, transposed=True))
         pad = (x0 + trim_x, x1 + trim_x, y0 + trim_y, y1 + trim_y)
         y = upfirdn2d(y, f, padding=pad, gain=up**2, **resample)
         return upfirdn2d(y, f, down=down, **resample) if down > 1 else y
     if x0 == x1 and y0 == y1 and x0 >= 0 and y0 >= 0:
-        return convolve(x, w, Geometry(1, (y0, x0), groups), backend, s)
-    return convolve(upfirdn2d(x, None, padding=pad, backend=backend), w, direct, backend, s)
+        return conv(x, w, Geometry(1, (y0, x0), groups))
+    return conv(upfirdn2d(x, None, padding=pad, backend=backend), w, direct)

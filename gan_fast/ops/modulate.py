@@ -63,7 +63,7 @@ def _reference(
 _SETTINGS = "str act, float alpha, float gain, float clamp, bool recover"
 
 
-def _computed(dtype: torch.dtype) -> torch.dtype:
+def computed_dtype(dtype: torch.dtype) -> torch.dtype:
     """The dtype of all but x and what lies like it: half precision is computed in float32."""
     return torch.promote_types(dtype, torch.float32)
 
@@ -159,7 +159,7 @@ def scale_gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of x and, if wanted, s of y = s x, differentiable again."""
     settings = ("linear", 0.0, 1.0, NO_CLAMP)
-    x, s = dense(x), s.to(_computed(x.dtype)).contiguous()
+    x, s = dense(x), s.to(computed_dtype(x.dtype)).contiguous()
     given, wanted = (s, None, None, None), (True, s_grad, False, False, False)
     dx, ds, *_ = gradients(
         with_strides(dy, x.stride()), x if s_grad else None, None, given, wanted, False, settings, False, backend
@@ -168,7 +168,7 @@ def scale_gradients(
 
 
 def _allocate_grad(dy: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(dy), dy.new_empty((3, *dy.shape[:2]) if rest[-1] else 0, dtype=_computed(dy.dtype))
+    return torch.empty_like(dy), dy.new_empty((3, *dy.shape[:2]) if rest[-1] else 0, dtype=computed_dtype(dy.dtype))
 
 
 def _grad_setup(ctx: Any, inputs: tuple, output: tuple) -> None:
@@ -257,7 +257,7 @@ def modulate(
     if x.ndim < 2:
         raise ValueError(f"x: got {x.ndim} dimensions {tuple(x.shape)}, takes 2 or more")
     backend = resolve("modulate", x, backend)
-    dtype = x.dtype if backend == "reference" else _computed(x.dtype)
+    dtype = x.dtype if backend == "reference" else computed_dtype(x.dtype)
     if s is not None:
         arguments.check_tensor("s", s)
         arguments.check_same_device("s", s, x)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gan_fast.ops import arguments
-from gan_fast.ops.backends import autocast_dtype, outside_autocast, resolve
+from gan_fast.ops.backends import autocast_dtype, has_kernel, outside_autocast, resolve
+from gan_fast.ops.bias_act import NO_CLAMP, noise_of, reads_output, settings_of
+from gan_fast.ops.conv2d import Geometry, convolve
 from gan_fast.ops.conv2d_resample import convolve_resampled
-from gan_fast.ops.modulate import modulate
+from gan_fast.ops.modulate import are_given, computed_dtype, gradients, modulate, wanted_of
+from gan_fast.ops.primitive import Primitive
 from gan_fast.ops.upfirdn2d import Ints, parse_padding
 
 
@@ -24,6 +30,199 @@ def demodulation(w: Tensor, s: Tensor, eps: float = 1e-8) -> Tensor:
     dtype = torch.promote_types(torch.promote_types(w.dtype, s.dtype), torch.float32)
     squares = w.to(dtype).square().sum([2, 3])
     return (s.to(dtype).square() @ squares.t() + eps).rsqrt()
+
+
+# The fused kernels' family. With q = conv(w, s x + s2 x2), whose second term only the derivatives below have,
+#   y = clamp(act(d q + strength noise + b) gain)                              modulated_conv2d
+# and with g the cotangent of d q, from y as `modulate` has it,
+#   dx = s conv*(w, g),  ds = (sum over pixels of x conv*(w, g))               modulated_conv2d_input_grad
+#   dw = corr(s x + s2 x2, g)                                                  modulated_conv2d_weight_grad
+# With the cotangents v of dx and r of ds, conv*(w, g) has the cotangent s v + r x:
+#   dg = conv(w, s v + r x),  dw = corr(s v + r x, g)
+#   d2x = r conv*(w, g),  d2s = (sum over pixels of v conv*(w, g))             modulated_conv2d_input_grad with r and v
+# and with u that of dw,  dx and ds are modulated_conv2d_input_grad with w = u, and dg = conv(u, s x).
+# A convolution lies by up, down, padding [x0, x1, y0, y1] on the upsampled grid; flip: w is turned by 180 degrees.
+_GEOMETRY = "int up, int down, int[] padding, bool flip"
+_PLAIN = ("linear", 0.0, 1.0, NO_CLAMP)
+
+
+def _dense(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _empty(n: int, c: int, size: Sequence[int], like: Tensor) -> Tensor:
+    return torch.empty((n, c, *size), dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+
+
+def _allocate(
+    x: Tensor, s: Tensor | None, x2: Tensor | None, s2: Tensor | None, w: Tensor, d: Tensor | None, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    """y, and what stands for d q in the graph, as in `modulate`."""
+    up, down, (x0, x1, y0, y1) = rest[3:6]
+    sides = zip(x.shape[2:], (y0 + y1, x0 + x1), w.shape[2:], strict=True)
+    y = _empty(len(x), w.shape[0], [(n * up + pad - k) // down + 1 for n, pad, k in sides], x)
+    return y, y.new_empty(0) if d is None else y.new_zeros([]).expand(y.shape)
+
+
+def _setup(ctx: Any, inputs: tuple, output: tuple) -> None:
+    x, s, x2, _, w, d, noise, strength, b, *settings, ctx.precision, ctx.backend = inputs
+    ctx.geometry, ctx.settings = tuple(settings[:4]), tuple(settings[4:])
+    ctx.is_tangent = x2 is not None
+    ctx.given = are_given(x, s, w, d, noise, strength, b)
+    ctx.noise_grad = noise is not None and ctx.needs_input_grad[6]
+    y, stand_in = output
+    kept_y = y if ctx.settings != _PLAIN or d is not None else None
+    ctx.save_for_backward(x, s, w, d, noise, strength, b, kept_y, stand_in if d is not None else None)
+
+
+def _backward(ctx: Any, dy: Tensor | None, dz: Tensor | None) -> tuple:
+    """dz: what second derivatives of dd bring to d q."""
+    if ctx.is_tangent:
+        raise RuntimeError("modulated_conv2d has no third gradient here: use backend='reference'")
+    x, s, w, d, *operands, y, stand_in = ctx.saved_tensors
+    x_grad, s_grad, w_grad, *wanted = wanted_of(ctx, *ctx.given)
+    g = None if d is None else dz
+    rest: list[Tensor | None] = [None] * 4
+    if dy is not None:
+        z = stand_in if wanted[0] else None
+        settings = (ctx.noise_grad, ctx.settings, True, ctx.backend)
+        along, *rest = gradients(_dense(dy), z, y, [d, *operands], [True, *wanted], *settings)
+        g = along if g is None else g + along
+    dx = ds = dw = None
+    launch = (*ctx.geometry, ctx.precision, ctx.backend)
+    if g is not None and (x_grad or s_grad):
+        dx, ds = _input_grad(_dense(g), w, s, x if s_grad else None, list(x.shape[2:]), *launch)
+    if g is not None and w_grad:
+        dw = _weight_grad(x, s, None, None, _dense(g), list(w.shape[2:]), *launch).to(w.dtype)
+    return dx, ds if s_grad else None, None, None, dw, *rest, *[None] * 9
+
+
+def _allocate_input_grad(
+    g: Tensor, w: Tensor, s: Tensor | None, x: Tensor | None, size: Sequence[int], *rest: Any
+) -> tuple[Tensor, Tensor]:
+    dx = _empty(len(g), w.shape[1], size, g)
+    return dx, g.new_empty(0 if x is None else dx.shape[:2], dtype=computed_dtype(g.dtype))
+
+
+def _input_grad_setup(ctx: Any, inputs: tuple, output: tuple) -> None:
+    g, w, s, x, ctx.size, *ctx.launch = inputs
+    ctx.given = are_given(g, w, s, x)
+    ctx.save_for_backward(g, w, s, x)
+
+
+def _input_grad_backward(ctx: Any, v: Tensor | None, r: Tensor | None) -> tuple:
+    g, w, s, x = ctx.saved_tensors
+    g_grad, w_grad, s_grad, x_grad = wanted_of(ctx, *ctx.given)
+    terms = [] if v is None else [_dense(v), s]
+    if x is not None and r is not None:
+        terms += [x, r.contiguous()]
+    if not terms:
+        return (None,) * 10
+    pair = (*terms, None, None)[:4]
+    dg = dw = ds = dx = None
+    if g_grad:
+        *geometry, precision, backend = ctx.launch
+        dg, _ = _modulated_conv2d(*pair, w, None, None, None, None, *geometry, *_PLAIN, precision, backend)
+    if w_grad:
+        dw = _weight_grad(*pair, g, list(w.shape[2:]), *ctx.launch).to(w.dtype)
+    s_grad, x_grad = s_grad and v is not None, x_grad and r is not None
+    if s_grad or x_grad:
+        dx, ds = _input_grad(g, w, r if x_grad else None, pair[0] if s_grad else None, ctx.size, *ctx.launch)
+    return dg, dw, ds if s_grad else None, dx if x_grad else None, *[None] * 6
+
+
+def _weight_grad_setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    x, s, x2, _, g, _, *ctx.launch = inputs
+    ctx.is_tangent = x2 is not None
+    ctx.given = are_given(x, s, g)
+    ctx.save_for_backward(x, s, g)
+
+
+def _weight_grad_backward(ctx: Any, u: Tensor) -> tuple:
+    if ctx.is_tangent:
+        raise RuntimeError("modulated_conv2d has no third gradient here: use backend='reference'")
+    x, s, g = ctx.saved_tensors
+    x_grad, s_grad, g_grad = wanted_of(ctx, *ctx.given)
+    dx = ds = dg = None
+    if x_grad or s_grad:
+        dx, ds = _input_grad(g, u, s, x if s_grad else None, list(x.shape[2:]), *ctx.launch)
+    if g_grad:
+        *geometry, precision, backend = ctx.launch
+        dg, _ = _modulated_conv2d(x, s, None, None, u, *[None] * 4, *geometry, *_PLAIN, precision, backend)
+    return dx, ds if s_grad else None, None, None, dg, *[None] * 6
+
+
+_modulated_conv2d = Primitive(
+    "modulated_conv2d",
+    "modulated_conv2d(Tensor x, Tensor? s, Tensor? x2, Tensor? s2, Tensor w, Tensor? d, Tensor? noise, "
+    f"Tensor? strength, Tensor? b, {_GEOMETRY}, str act, float alpha, float gain, float clamp, str precision)"
+    " -> (Tensor, Tensor)",
+    _allocate,
+    _setup,
+    _backward,
+)
+_input_grad = Primitive(
+    "modulated_conv2d",
+    f"modulated_conv2d_input_grad(Tensor g, Tensor w, Tensor? s, Tensor? x, int[] size, {_GEOMETRY}, str precision)"
+    " -> (Tensor, Tensor)",
+    _allocate_input_grad,
+    _input_grad_setup,
+    _input_grad_backward,
+)
+_weight_grad = Primitive(
+    "modulated_conv2d",
+    "modulated_conv2d_weight_grad(Tensor x, Tensor? s, Tensor? x2, Tensor? s2, Tensor g, int[] size, "
+    f"{_GEOMETRY}, str precision) -> Tensor",
+    lambda x, s, x2, s2, g, size, *rest: x.new_empty((g.shape[1], x.shape[1], *size), dtype=computed_dtype(x.dtype)),
+    _weight_grad_setup,
+    _weight_grad_backward,
+)
+
+
+def _precision() -> str:
+    """Of float32 products on a GPU: that of PyTorch's convolutions, but with TF32 off three TF32 products in place of
+
+    one IEEE product, which GPUs compute without matrix units.
+    """
+    return "tf32" if torch.backends.cudnn.allow_tf32 else "tf32x3"
+
+
+def _fused(x: Tensor, w: Tensor, g: Geometry, s: Tensor | None, backend: str) -> Tensor:
+    """`convolve` of s x by the fused kernels."""
+    kh, kw = w.shape[2:]
+    (py, px), (my, mx) = g.padding, g.output_padding
+    up, down, padding = 1, g.stride, [px, px, py, py]
+    if g.transposed:
+        w, up, down = w.transpose(0, 1), g.stride, 1
+        x0, y0 = kw - 1 - px, kh - 1 - py
+        padding = [x0, x0 - up + 1 + mx, y0, y0 - up + 1 + my]
+    geometry = (up, down, padding, g.transposed)
+    return _modulated_conv2d(_dense(x), s, None, None, w, *[None] * 4, *geometry, *_PLAIN, _precision(), backend)[0]
+
+
+def _fused_layer(
+    x: Tensor,
+    w: Tensor,
+    s: Tensor,
+    d: Tensor | None,
+    noise: Tensor | None,
+    strength: Tensor | None,
+    b: Tensor | None,
+    pad: tuple[int, int, int, int],
+    flip: bool,
+    settings: tuple,
+    backend: str,
+) -> Tensor:
+    """The whole layer in one launch."""
+    dtype = computed_dtype(x.dtype)
+    s, d, strength, b = (None if t is None else t.to(dtype).contiguous() for t in (s, d, strength, b))
+    x0, x1, y0, y1 = pad
+    if noise is not None:
+        h, w_ = (n + p - k + 1 for n, p, k in zip(x.shape[2:], (y0 + y1, x0 + x1), w.shape[2:], strict=True))
+        noise = noise_of(noise, x.new_empty([]).expand(len(x), 1, h, w_), dtype)
+    geometry = (1, 1, [x0, x1, y0, y1], flip)
+    operands = (_dense(x), s, None, None, w, d, noise, strength, b)
+    return _modulated_conv2d(*operands, *geometry, *settings, _precision(), backend)[0]
 
 
 def modulated_conv2d(
@@ -90,19 +289,16 @@ def modulated_conv2d(
         w = w / (largest_w * math.sqrt(w[0].numel()))
         s = s / largest_s
     backend = resolve("modulated_conv2d", x, backend)
-    z = convolve_resampled(
-        x, w.to(x.dtype), f, up, down, parse_padding(padding), 1, flip_weight, flip_filter=False, backend=backend, s=s
-    )
-    return modulate(
-        z,
-        demodulation(w, s, eps) if demodulate else None,
-        noise=noise,
-        strength=strength,
-        b=b,
-        act=act,
-        alpha=alpha,
-        gain=gain,
-        clamp=clamp,
-        recover=True,  # d is not zero
-        backend=backend,
-    )
+    d = demodulation(w, s, eps) if demodulate else None
+    pad = parse_padding(padding)
+    fused = has_kernel("modulated_conv2d", backend)
+    settings = settings_of(act, alpha, gain, clamp, x.dtype)
+    if fused and up == down == 1 and reads_output(act, *settings[:2]):
+        return _fused_layer(x, w, s, d, noise, strength, b, pad, not flip_weight, (act, *settings), backend)
+    if fused:
+        conv = functools.partial(_fused, s=s.to(computed_dtype(x.dtype)), backend=backend)
+    else:
+        w, conv = w.to(x.dtype), functools.partial(convolve, s=s, backend=backend)
+    z = convolve_resampled(x, w, f, up, down, pad, flip_weight, conv=conv, backend=backend)
+    epilogue = {"noise": noise, "strength": strength, "b": b, "act": act, "alpha": alpha, "gain": gain, "clamp": clamp}
+    return modulate(z, d, **epilogue, recover=True, backend=backend)  # d is not zero

@@ -121,7 +121,8 @@ def modulated_conv2d_kernel(
         ty, tx = step // DEPTH // taps_x, step // DEPTH % taps_x
         ky, kx = first_y + ty * UP, first_x + tx * UP
         c = step % DEPTH * BLOCK_K + tl.arange(0, BLOCK_K)
-        found = inside & (iy >= -ty) & (iy < in_h - ty) & (ix >= -tx) & (ix < in_w - tx)
+        # as unsigned numbers those below 0 are large
+        found = inside & ((iy + ty).to(tl.uint32) < in_h) & ((ix + tx).to(tl.uint32) < in_w)
         a_at = (x_at + (ty * in_w + tx) * IN)[:, None] + c[None, :]
         c_inside = (c < IN) | (IN % BLOCK_K == 0)
         a_inside = found[:, None] & c_inside[None, :]
@@ -248,7 +249,7 @@ def modulated_conv2d_weight_grad_kernel(
         oy, ox = by * HEIGHT + y, bx * WIDTH + x
         inside = (first_sample + sample < samples) & (oy < out_h) & (ox < out_w)
         iy, ix = (oy * DOWN)[None, :] + ky, (ox * DOWN)[None, :] + kx  # [1 or BLOCK_M, BLOCK_K]
-        found = inside[None, :] & (iy >= 0) & (iy < in_h * UP) & (ix >= 0) & (ix < in_w * UP)
+        found = inside[None, :] & (iy.to(tl.uint32) < in_h * UP) & (ix.to(tl.uint32) < in_w * UP)
         if UP > 1:
             found = found & (iy % UP == 0) & (ix % UP == 0)
         a_at = ((sample.to(INDEX)[None, :] * in_h + iy // UP) * in_w + ix // UP) * ROWS + i[:, None]

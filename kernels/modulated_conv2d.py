@@ -299,10 +299,9 @@ def _sum(partial: Tensor, total: Tensor) -> None:
 
 
 def _schedule(block_m: int, block_n: int, itemsize: int) -> dict[str, int | None]:
-    """Registers for two programs of eight warps on a multiprocessor, or three of four."""
-    warps = 8 if block_m * block_n >= 128 * 128 else 4
-    registers = (128 if warps == 8 else 168) if itemsize == 2 else None
-    return {"num_warps": warps, "num_stages": 3, "maxnreg": registers}
+    """Warps and stages, and registers for sixteen warps on a multiprocessor where the accumulators leave room."""
+    warps = 8 if block_m * block_n >= 128 * 64 else 4
+    return {"num_warps": warps, "num_stages": 3, "maxnreg": 128 if itemsize == 2 else None}
 
 
 def _tile(pixels: int, samples: int, width: int, depth: int, itemsize: int) -> dict[str, int]:

@@ -12,6 +12,30 @@ _PROGRAMS = 132  # fewer leave multiprocessors idle
 _SUM_ROWS, _SUM_TILE = 128, 1024
 
 
+@triton.jit
+def _spread(s, PIXELS: tl.constexpr):
+    """[samples, channels] -> [samples * PIXELS, channels]: a sample's row for each of its pixels."""
+    shape: tl.constexpr = (s.shape[0], PIXELS, s.shape[1])
+    return tl.broadcast_to(s[:, None, :], shape).reshape(shape[0] * PIXELS, shape[2])
+
+
+@triton.jit
+def _scaled_sum(
+    x_ptr, s_ptr, x2_ptr, s2_ptr, x_at, x_inside, s_at, s_inside, PIXELS: tl.constexpr, TRANSPOSED: tl.constexpr
+):  # fmt: skip
+    """s x + s2 x2 in x's dtype, where s None is 1 and x2 None is 0.
+
+    x, x2: [samples * PIXELS, channels], or TRANSPOSED. s, s2: [samples, channels].
+    """
+    a = tl.load(x_ptr + x_at, mask=x_inside, other=0.0)
+    if s_ptr is not None:
+        s = _spread(tl.load(s_ptr + s_at, mask=s_inside, other=0.0).to(a.dtype), PIXELS)
+        a *= tl.trans(s) if TRANSPOSED else s
+    if x2_ptr is not None:
+        a += _scaled_sum(x2_ptr, s2_ptr, None, None, x_at, x_inside, s_at, s_inside, PIXELS, TRANSPOSED)
+    return a
+
+
 # An implicit matrix product: rows are output pixels, columns output channels, and the sum runs over taps and, within a
 # tap, over input channels. Coordinates along an axis: output i under tap k meets input q where UP q = i DOWN + k - pad.
 # A program makes outputs of one phase, i = UP m + phase: their taps are k = first, first + UP, ... and meet neighbours.
@@ -53,11 +77,13 @@ def modulated_conv2d_kernel(
     ACT: tl.constexpr,
     CLAMP: tl.constexpr,
     PRECISION: tl.constexpr,
+    WIDE: tl.constexpr,
     SAMPLES: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
+    INDEX: tl.constexpr = tl.int64 if WIDE else tl.int32  # of an element of a tile's samples
     STORED: tl.constexpr = y_ptr.dtype.element_ty
     COMPUTED: tl.constexpr = tl.float64 if tl.float64 == STORED else tl.float32
     PIXELS: tl.constexpr = BLOCK_M // SAMPLES
@@ -71,12 +97,10 @@ def modulated_conv2d_kernel(
     first_sample = tl.program_id(0) // ACROSS // tiles * SAMPLES
     co = tl.program_id(0) % ACROSS * BLOCK_N + tl.arange(0, BLOCK_N)
     co_inside = (co < OUT) | (OUT % BLOCK_N == 0)
+    n = first_sample + tl.arange(0, SAMPLES)
+    n_inside = (n < samples) | (SAMPLES == 1)
     r = tl.arange(0, BLOCK_M)
-    if SAMPLES == 1:
-        n = first_sample + tl.arange(0, 1)  # [1]
-    else:
-        n = first_sample + r // PIXELS  # [BLOCK_M]
-    n_inside = ((n < samples) | (SAMPLES == 1))[:, None]
+    sample = r // PIXELS  # of the tile
     p = tile * PIXELS + r % PIXELS
 
     phase_y, phase_x = tl.program_id(1) // UP, tl.program_id(1) % UP
@@ -85,28 +109,27 @@ def modulated_conv2d_kernel(
     taps_x = tl.cdiv(KW - first_x, UP)
     iy = p // rows_w * DOWN + (phase_y * DOWN + first_y - pad_y) // UP
     ix = p % rows_w * DOWN + (phase_x * DOWN + first_x - pad_x) // UP
-    inside = (n < samples) & (p < rows)
-    x_at = ((n.to(tl.int64) * in_h + iy) * in_w + ix) * IN  # [BLOCK_M]
+    inside = (first_sample + sample < samples) & (p < rows)
+    x_at = ((sample.to(INDEX) * in_h + iy) * in_w + ix) * IN  # [BLOCK_M]
+    first_x_at = first_sample.to(tl.int64) * in_h * in_w * IN
+    x_ptr += first_x_at
+    if x2_ptr is not None:
+        x2_ptr += first_x_at
 
     q = tl.zeros((BLOCK_M, BLOCK_N), COMPUTED)
     for step in range(tl.cdiv(KH - first_y, UP) * taps_x * DEPTH):
         ty, tx = step // DEPTH // taps_x, step // DEPTH % taps_x
         ky, kx = first_y + ty * UP, first_x + tx * UP
         c = step % DEPTH * BLOCK_K + tl.arange(0, BLOCK_K)
-        found = inside & (iy >= -ty) & (iy < in_h - ty) & (ix >= -tx) & (ix < in_w - tx)
+        # as unsigned numbers those below 0 are large
+        found = inside & ((iy + ty).to(tl.uint32) < in_h) & ((ix + tx).to(tl.uint32) < in_w)
         a_at = (x_at + (ty * in_w + tx) * IN)[:, None] + c[None, :]
         c_inside = (c < IN) | (IN % BLOCK_K == 0)
         a_inside = found[:, None] & c_inside[None, :]
-        s_inside = n_inside & c_inside[None, :]
-        a = tl.load(x_ptr + a_at, mask=a_inside, other=0.0)  # [BLOCK_M, BLOCK_K]
-        s_at = n[:, None] * IN + c[None, :]  # [1 or BLOCK_M, BLOCK_K]
-        if s_ptr is not None:
-            a *= tl.load(s_ptr + s_at, mask=s_inside, other=0.0).to(STORED)
-        if x2_ptr is not None:
-            a2 = tl.load(x2_ptr + a_at, mask=a_inside, other=0.0)
-            if s2_ptr is not None:
-                a2 *= tl.load(s2_ptr + s_at, mask=s_inside, other=0.0).to(STORED)
-            a += a2
+        s_at, s_inside = n[:, None] * IN + c[None, :], n_inside[:, None] & c_inside[None, :]  # [SAMPLES, BLOCK_K]
+        a = _scaled_sum(
+            x_ptr, s_ptr, x2_ptr, s2_ptr, a_at, a_inside, s_at, s_inside, PIXELS, False
+        )  # [BLOCK_M, BLOCK_K]
         if ADJOINT:
             w_at = (c[:, None] * (KH * KW) + (KH - 1 - ky) * KW + KW - 1 - kx) * OUT + co[None, :]
         else:
@@ -115,21 +138,25 @@ def modulated_conv2d_kernel(
         q = tl.dot(a, w, q, input_precision=PRECISION, out_dtype=COMPUTED)
 
     oy, ox = p // rows_w * UP + phase_y, p % rows_w * UP + phase_x
-    pixel = (n.to(tl.int64) * out_h + oy) * out_w + ox
-    y_at = pixel[:, None] * OUT + co[None, :]
+    pixel = (sample * out_h + oy) * out_w + ox
+    first_pixel = first_sample.to(tl.int64) * out_h * out_w
+    y_at = pixel.to(INDEX)[:, None] * OUT + co[None, :]
     row_inside = inside & (oy < out_h) & (ox < out_w)
     y_inside = row_inside[:, None] & co_inside[None, :]
     if sums_ptr is not None:
-        v = tl.load(v_ptr + y_at, mask=y_inside, other=0.0).to(COMPUTED)
-        sums = tl.sum((q * v).reshape(SAMPLES, PIXELS, BLOCK_N), 1)
-        sample = first_sample + tl.arange(0, SAMPLES)
+        v = tl.load(v_ptr + first_pixel * OUT + y_at, mask=y_inside, other=0.0).to(COMPUTED)
+        if SAMPLES == 1:
+            sums = tl.sum(q * v, 0)[None, :]
+        else:
+            sums = tl.sum((q * v).reshape(SAMPLES, PIXELS, BLOCK_N), 1)
         part = tl.program_id(1) * tiles + tile
-        to = (part * samples + sample).to(tl.int64)[:, None] * OUT + co[None, :]
-        tl.store(sums_ptr + to, sums, mask=(sample < samples)[:, None] & co_inside[None, :])
+        to = (part * samples + n).to(tl.int64)[:, None] * OUT + co[None, :]
+        tl.store(sums_ptr + to, sums, mask=n_inside[:, None] & co_inside[None, :])
     if d_ptr is not None:
-        q *= tl.load(d_ptr + n[:, None] * OUT + co[None, :], mask=n_inside & co_inside[None, :])
+        d_at, d_inside = n[:, None] * OUT + co[None, :], n_inside[:, None] & co_inside[None, :]  # [SAMPLES, BLOCK_N]
+        q *= _spread(tl.load(d_ptr + d_at, mask=d_inside, other=0.0), PIXELS)
     if noise_ptr is not None:
-        noise = tl.load(noise_ptr + pixel, mask=row_inside, other=0.0)
+        noise = tl.load(noise_ptr + first_pixel + pixel, mask=row_inside, other=0.0)
         if strength_ptr is not None:
             noise *= tl.load(strength_ptr)
         q += noise[:, None]
@@ -143,7 +170,7 @@ def modulated_conv2d_kernel(
     if CLAMP:
         limit = tl.full((1, 1), clamp, STORED).to(COMPUTED)  # as it is found in y
         q = tl.where(tl.abs(q) >= limit, tl.where(q < 0, -limit, limit), q)
-    tl.store(y_ptr + y_at, q, mask=y_inside)
+    tl.store(y_ptr + first_pixel * OUT + y_at, q, mask=y_inside)
 
 
 # dw[o, i, tap] is a product as well: its rows are taps and channels of x, its columns channels of g, and the sum runs
@@ -181,78 +208,72 @@ def modulated_conv2d_weight_grad_kernel(
     DOWN: tl.constexpr,
     ADJOINT: tl.constexpr,
     PRECISION: tl.constexpr,
+    WIDE: tl.constexpr,
     SAMPLES: tl.constexpr,
+    HEIGHT: tl.constexpr,
+    WIDTH: tl.constexpr,
     TAPS: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
-    BLOCK_K: tl.constexpr,
 ):
     STORED: tl.constexpr = x_ptr.dtype.element_ty
     COMPUTED: tl.constexpr = tl.float64 if tl.float64 == STORED else tl.float32
     CHANNELS: tl.constexpr = BLOCK_M // TAPS
-    PIXELS: tl.constexpr = BLOCK_K // SAMPLES
+    PIXELS: tl.constexpr = HEIGHT * WIDTH
+    BLOCK_K: tl.constexpr = SAMPLES * PIXELS
+    INDEX: tl.constexpr = tl.int64 if WIDE else tl.int32
     ACROSS: tl.constexpr = (COLUMNS + BLOCK_N - 1) // BLOCK_N
     BLOCKS: tl.constexpr = (ROWS + CHANNELS - 1) // CHANNELS
 
     j = tl.program_id(0) % ACROSS * BLOCK_N + tl.arange(0, BLOCK_N)
     i = tl.program_id(0) // ACROSS % BLOCKS * CHANNELS + tl.arange(0, BLOCK_M) % CHANNELS
-    tap = tl.program_id(0) // ACROSS // BLOCKS * TAPS  # [1 or BLOCK_M], as all of a row's
-    if TAPS == 1:
-        tap += tl.arange(0, 1)
-    else:
-        tap += tl.arange(0, BLOCK_M) // CHANNELS
+    tap = tl.arange(0, 1) if TAPS == 1 else tl.arange(0, BLOCK_M) // CHANNELS
+    tap += tl.program_id(0) // ACROSS // BLOCKS * TAPS
     ky, kx = tap // KW, tap % KW
     if ADJOINT:
         ky, kx = KH - 1 - ky, KW - 1 - kx
-    ky, kx = (ky - pad_y)[:, None], (kx - pad_x)[:, None]
-    i_inside = ((i < ROWS) | (ROWS % CHANNELS == 0))[:, None]
-    j_inside = ((j < COLUMNS) | (COLUMNS % BLOCK_N == 0))[None, :]
-    tap_inside = ((tap < KH * KW) | (KH * KW % TAPS == 0))[:, None]
+    ky, kx = (ky - pad_y)[:, None], (kx - pad_x)[:, None]  # [1 or BLOCK_M, 1]
+    i_inside = (i < ROWS) | (ROWS % CHANNELS == 0)
+    j_inside = (j < COLUMNS) | (COLUMNS % BLOCK_N == 0)
+    row_inside = i_inside & ((tap < KH * KW) | (KH * KW % TAPS == 0))
 
-    pixels = out_h * out_w
-    blocks = tl.cdiv(pixels, PIXELS)
+    down, across = tl.cdiv(out_h, HEIGHT), tl.cdiv(out_w, WIDTH)  # rectangles of a sample
     first = tl.program_id(1) * share
+    first_sample, by, bx = first // (down * across) * SAMPLES, first // across % down, first % across
     r = tl.arange(0, BLOCK_K)
+    sample, y, x = r // PIXELS, r // WIDTH % HEIGHT, r % WIDTH  # of the tile
     dw = tl.zeros((BLOCK_M, BLOCK_N), COMPUTED)
-    for block in range(first, tl.minimum(first + share, tl.cdiv(samples, SAMPLES) * blocks)):
-        if SAMPLES == 1:
-            n = block // blocks + tl.arange(0, 1)  # [1 or BLOCK_K]
-        else:
-            n = block // blocks * SAMPLES + r // PIXELS
-        n_inside = (n < samples) | (SAMPLES == 1)
-        p = block % blocks * PIXELS + r % PIXELS
-        inside = n_inside & (p < pixels)
-        iy, ix = (p // out_w * DOWN)[None, :] + ky, (p % out_w * DOWN)[None, :] + kx  # [1 or BLOCK_M, BLOCK_K]
-        found = inside[None, :] & tap_inside & (iy >= 0) & (iy < in_h * UP) & (ix >= 0) & (ix < in_w * UP)
+    for _ in range(tl.minimum(share, tl.cdiv(samples, SAMPLES) * down * across - first)):
+        n = first_sample + tl.arange(0, SAMPLES)
+        n_inside = ((n < samples) | (SAMPLES == 1))[:, None]
+        oy, ox = by * HEIGHT + y, bx * WIDTH + x
+        inside = (first_sample + sample < samples) & (oy < out_h) & (ox < out_w)
+        iy, ix = (oy * DOWN)[None, :] + ky, (ox * DOWN)[None, :] + kx  # [1 or BLOCK_M, BLOCK_K]
+        found = inside[None, :] & (iy.to(tl.uint32) < in_h * UP) & (ix.to(tl.uint32) < in_w * UP)
         if UP > 1:
             found = found & (iy % UP == 0) & (ix % UP == 0)
-        x_at = ((n.to(tl.int64) * in_h)[None, :] + iy // UP) * in_w + ix // UP
-        x_at, x_inside = x_at * ROWS + i[:, None], found & i_inside
-        x = tl.load(x_ptr + x_at, mask=x_inside, other=0.0)  # [BLOCK_M, BLOCK_K]
-        s_at, s_inside = n[None, :] * ROWS + i[:, None], n_inside[None, :] & i_inside
-        if s_ptr is not None:
-            x *= tl.load(s_ptr + s_at, mask=s_inside, other=0.0).to(STORED)
-        if x2_ptr is not None:
-            x2 = tl.load(x2_ptr + x_at, mask=x_inside, other=0.0)
-            if s2_ptr is not None:
-                x2 *= tl.load(s2_ptr + s_at, mask=s_inside, other=0.0).to(STORED)
-            x += x2
-        g_at = (n.to(tl.int64) * pixels + p)[:, None] * COLUMNS + j[None, :]
-        g_inside = inside[:, None] & j_inside
-        g = tl.load(g_ptr + g_at, mask=g_inside, other=0.0)  # [BLOCK_K, BLOCK_N]
-        d_at, d_inside = n[:, None] * COLUMNS + j[None, :], n_inside[:, None] & j_inside
-        if d_ptr is not None:
-            g *= tl.load(d_ptr + d_at, mask=d_inside, other=0.0).to(STORED)
-        if g2_ptr is not None:
-            g2 = tl.load(g2_ptr + g_at, mask=g_inside, other=0.0)
-            if d2_ptr is not None:
-                g2 *= tl.load(d2_ptr + d_at, mask=d_inside, other=0.0).to(STORED)
-            g += g2
-        dw = tl.dot(x, g, dw, input_precision=PRECISION, out_dtype=COMPUTED)
+        a_at = ((sample.to(INDEX)[None, :] * in_h + iy // UP) * in_w + ix // UP) * ROWS + i[:, None]
+        a_at += first_sample.to(tl.int64) * in_h * in_w * ROWS
+        s_at, s_inside = n[:, None] * ROWS + i[None, :], n_inside & i_inside[None, :]  # [SAMPLES, BLOCK_M]
+        a = _scaled_sum(
+            x_ptr, s_ptr, x2_ptr, s2_ptr, a_at, found & row_inside[:, None], s_at, s_inside, PIXELS, True
+        )  # [BLOCK_M, BLOCK_K]
+        e_at = ((sample.to(INDEX) * out_h + oy) * out_w + ox)[:, None] * COLUMNS + j[None, :]
+        e_at += first_sample.to(tl.int64) * out_h * out_w * COLUMNS
+        d_at, d_inside = n[:, None] * COLUMNS + j[None, :], n_inside & j_inside[None, :]  # [SAMPLES, BLOCK_N]
+        e = _scaled_sum(
+            g_ptr, d_ptr, g2_ptr, d2_ptr, e_at, inside[:, None] & j_inside[None, :], d_at, d_inside, PIXELS, False
+        )  # [BLOCK_K, BLOCK_N]
+        dw = tl.dot(a, e, dw, input_precision=PRECISION, out_dtype=COMPUTED)
+        bx += 1
+        by += tl.where(bx == across, 1, 0)
+        bx = tl.where(bx == across, 0, bx)
+        first_sample += tl.where(by == down, SAMPLES, 0)
+        by = tl.where(by == down, 0, by)
 
     to = (i * row_stride + tap * tap_stride)[:, None] + (j * column_stride)[None, :]
     dw_ptr += tl.program_id(1).to(tl.int64) * size
-    tl.store(dw_ptr + to, dw, mask=i_inside & tap_inside & j_inside)
+    tl.store(dw_ptr + to, dw, mask=row_inside[:, None] & j_inside[None, :])
 
 
 @triton.jit
@@ -277,6 +298,12 @@ def _sum(partial: Tensor, total: Tensor) -> None:
     )  # fmt: skip
 
 
+def _schedule(block_m: int, block_n: int, itemsize: int) -> dict[str, int | None]:
+    """Warps and stages, and registers for sixteen warps on a multiprocessor where the accumulators leave room."""
+    warps = 8 if block_m * block_n >= 128 * 64 else 4
+    return {"num_warps": warps, "num_stages": 3, "maxnreg": 128 if itemsize == 2 else None}
+
+
 def _tile(pixels: int, samples: int, width: int, depth: int, itemsize: int) -> dict[str, int]:
     """Blocks, warps and stages for products of `pixels` rows a sample, `width` columns and `depth` channels."""
     block_k = min(_ROW_BYTES // itemsize, max(triton.next_power_of_2(depth), 16))
@@ -291,7 +318,7 @@ def _tile(pixels: int, samples: int, width: int, depth: int, itemsize: int) -> d
         block_m = 64
     return {
         "SAMPLES": max(1, block_m // triton.next_power_of_2(pixels)), "BLOCK_M": block_m, "BLOCK_N": block_n,
-        "BLOCK_K": block_k, "num_warps": 8 if block_m * block_n >= 128 * 128 else 4, "num_stages": 3,
+        "BLOCK_K": block_k, **_schedule(block_m, block_n, itemsize),
     }  # fmt: skip
 
 
@@ -314,7 +341,8 @@ def _convolve(
     modulated_conv2d_kernel[grid](
         x, s, x2, s2, w, d, noise, strength, b, v, y, partial, samples, in_h, in_w, out_h, out_w, pad_x, pad_y,
         *scalars, clamp, IN=depth, OUT=width, KH=kh, KW=kw, UP=up, DOWN=down, ADJOINT=adjoint,
-        ACT=act, CLAMP=clamp >= 0, PRECISION=precision, **tile,
+        ACT=act, CLAMP=clamp >= 0, PRECISION=precision,
+        WIDE=tile["SAMPLES"] * max(x[0].numel(), y[0].numel()) >= 2**31, **tile,
     )  # fmt: skip
     if partial is not sums:
         _sum(partial, sums)
@@ -368,6 +396,20 @@ def modulated_conv2d_input_grad(
     )  # fmt: skip
 
 
+def _rectangle(height: int, width: int, area: int) -> tuple[int, int]:
+    """Powers of two: the sides of at most `area` pixels that cover an image with the fewest, or the image at once."""
+    most_w = min(area, triton.next_power_of_2(width))
+    sides = []
+    while most_w:
+        sides.append((min(area // most_w, triton.next_power_of_2(height)), most_w))
+        most_w //= 2
+    largest = max(h * w for h, w in sides)
+    return min(
+        (side for side in sides if side[0] * side[1] == largest),
+        key=lambda side: triton.cdiv(height, side[0]) * triton.cdiv(width, side[1]),
+    )
+
+
 def modulated_conv2d_weight_grad(
     x: Tensor,
     s: Tensor | None,
@@ -392,13 +434,13 @@ def modulated_conv2d_weight_grad(
         x, s, x2, s2, g, d, g2, d2 = g, d, g2, d2, x, s, x2, s2
         up, down, pad_x, pad_y = down, up, kw - 1 - pad_x, kh - 1 - pad_y
     (samples, rows, in_h, in_w), (columns, out_h, out_w) = x.shape, g.shape[1:]
-    pixels = out_h * out_w
     block_i = min(128, max(triton.next_power_of_2(rows), 16))
     taps = min(128 // block_i, triton.next_power_of_2(kh * kw))
     block_n = min(128, max(triton.next_power_of_2(columns), 16))
     block_k = _ROW_BYTES // x.element_size()
-    in_tile = max(1, block_k // triton.next_power_of_2(pixels))
-    blocks = triton.cdiv(samples, in_tile) * triton.cdiv(pixels, block_k // in_tile)
+    height, width = _rectangle(out_h, out_w, block_k)
+    in_tile = block_k // (height * width)
+    blocks = triton.cdiv(samples, in_tile) * triton.cdiv(out_h, height) * triton.cdiv(out_w, width)
     tiles = triton.cdiv(rows, block_i) * triton.cdiv(kh * kw, taps) * triton.cdiv(columns, block_n)
     splits = min(triton.cdiv(2 * _PROGRAMS, tiles), triton.cdiv(blocks, 8))
     share = triton.cdiv(blocks, splits)
@@ -411,8 +453,9 @@ def modulated_conv2d_weight_grad(
         x, s, x2, s2, g, d, g2, d2, partial, samples, in_h, in_w, out_h, out_w, pad_x, pad_y, share, dw.numel(),
         *((o_stride, i_stride) if exchanged else (i_stride, o_stride)), tap_stride,
         ROWS=rows, COLUMNS=columns, KH=kh, KW=kw, UP=up, DOWN=down, ADJOINT=exchanged, PRECISION=precision,
-        SAMPLES=in_tile, TAPS=taps, BLOCK_M=block_i * taps, BLOCK_N=block_n, BLOCK_K=block_k,
-        num_warps=8 if block_i * taps * block_n >= 128 * 128 else 4, num_stages=3,
+        WIDE=in_tile * max(x[0].numel(), g[0].numel()) >= 2**31, SAMPLES=in_tile, HEIGHT=height, WIDTH=width,
+        TAPS=taps, BLOCK_M=block_i * taps, BLOCK_N=block_n,
+        **_schedule(block_i * taps, block_n, x.element_size()),
     )  # fmt: skip
     if partial is not dw:
         _sum(partial, dw)

@@ -63,7 +63,7 @@ def main(folder: Path, calls: list[dict]) -> list[dict]:
         vars(module).update(kernels)
         for kernel, args, options in launches:
             for capability in call["capabilities"]:
-                launch_options = {k: options[k] for k in ("num_warps", "num_stages") if k in options}
+                launch_options = {k: options[k] for k in ("num_warps", "num_stages", "maxnreg") if k in options}
                 target = GPUTarget("cuda", capability, 32)
                 result = triton.compile(source(kernel, args, options), target=target, options=launch_options)
                 path = folder / f"{len(compiled)}.cubin"

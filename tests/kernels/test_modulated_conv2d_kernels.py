@@ -77,7 +77,7 @@ def stored(t: Tensor | None, dtype: torch.dtype, device: torch.device) -> Tensor
         return None
     if t.ndim == 4:
         return t.to(device, dtype).contiguous(memory_format=torch.channels_last)
-    return t.to(device, torch.float64 if dtype == torch.float64 else torch.float32)
+    return t.to(device, torch.promote_types(dtype, torch.float32))
 
 
 def poisoned(like: Tensor, dtype: torch.dtype, device: torch.device, memory_format=torch.contiguous_format) -> Tensor:
@@ -169,7 +169,7 @@ def check_input_grad(case: Case, dtype: torch.dtype, device: torch.device, absen
     results = []
     for _ in range(2):
         dx = poisoned(like["x"], dtype, device, torch.channels_last)
-        ds = poisoned(like["s"][: 0 if "x" in absent else None], args[1].dtype, device)
+        ds = poisoned(like["s"][: 0 if "x" in absent else None], torch.promote_types(dtype, torch.float32), device)
         kernels.modulated_conv2d_input_grad(*args, case.up, case.down, list(case.padding), "ieee", dx, ds)
         results.append((dx, ds))
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))

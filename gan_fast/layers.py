@@ -200,7 +200,7 @@ class ModulatedConv2d(nn.Module):
             return None
         if mode == "const":
             return self.noise_const
-        return torch.randn(len(x), 1, *self.noise_const.shape, dtype=self.noise_const.dtype, device=x.device)
+        return torch.randn(x.shape[0], 1, *self.noise_const.shape, dtype=self.noise_const.dtype, device=x.device)
 
     def extra_repr(self) -> str:
         return _conv_repr(self.weight, f"up={self.up}, activation={self.activation!r}")

@@ -106,8 +106,8 @@ class Mapping(nn.Module):
             inputs.append(_normalize(self.embed(_rows("c", c, self.c_dim, self.fc0.weight))))
         elif c is not None and c.numel() > 0:
             raise ValueError(f"c: got shape {list(c.shape)}, takes None or [N, 0] as c_dim is 0")
-        if len({len(x) for x in inputs}) > 1:
-            raise ValueError(f"c: got {len(c)} labels, takes one for each of the {len(z)} rows of z")
+        if inputs[0].shape[0] != inputs[-1].shape[0]:
+            raise ValueError(f"c: got {c.shape[0]} labels, takes one for each of the {z.shape[0]} rows of z")
         w = torch.cat(inputs, 1)
         for i in range(self.num_layers):
             w = getattr(self, f"fc{i}")(w)
@@ -167,7 +167,7 @@ class SynthesisBlock(nn.Module):
         w0, w1, w_rgb = ws[:, 0], ws[:, self.num_conv - 1], ws[:, -1]
         dtype = self.dtype or self.conv1.weight.dtype
         if self.is_first:
-            x = self.const.to(dtype)[None].expand(len(ws), -1, -1, -1)
+            x = self.const.to(dtype)[None].expand(ws.shape[0], -1, -1, -1)
             x = x.contiguous(memory_format=_memory_format(self.conv1.weight))
             x = self.conv1(x, w1, noise_mode)
         elif self.architecture == "resnet":
@@ -491,8 +491,8 @@ class Discriminator(nn.Module):
         if self.mapping is None and c is not None and c.numel() > 0:
             raise ValueError(f"c: got shape {list(c.shape)}, takes None or [N, 0] as c_dim is 0")
         cmap = None if self.mapping is None else self.mapping(None, c)
-        if cmap is not None and len(cmap) != len(img):
-            raise ValueError(f"c: got {len(cmap)} labels, takes one for each of the {len(img)} images")
+        if cmap is not None and cmap.shape[0] != img.shape[0]:
+            raise ValueError(f"c: got {cmap.shape[0]} labels, takes one for each of the {img.shape[0]} images")
         first = getattr(self, self.names[0]).conv0 if self.names else self.b4.conv
         img = img.contiguous(memory_format=_memory_format(first.weight))
         x = None

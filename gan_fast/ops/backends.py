@@ -220,7 +220,7 @@ def variant(op: str, primitive: str, backend: str, args: tuple) -> str | None:
 @constant_when_compiled
 def has_kernel(op: str, backend: str) -> bool:
     """Whether a backend can launch an op itself; what it takes without is a composition of other ops on it."""
-    return not isinstance(launcher(op, op, backend), str)
+    return backend != "reference" and not isinstance(launcher(op, op, backend), str)
 
 
 def refusal(op: str, backend: str, device: str, dtype: torch.dtype) -> str | None:
@@ -306,6 +306,19 @@ def resolve(op: str, x: Tensor, name: str | None) -> str:
             raise RuntimeError(f"{op}: torch.func transforms work with backend='reference' only, got {name!r}")
         return "reference"
     return _resolve(op, x.device.type, x.dtype, name)
+
+
+@constant_when_compiled
+def _candidates(op: str, device: str, dtype: torch.dtype, name: str | None, first: str) -> list[str]:
+    if (name or _requested.get()) != "auto" or first == "reference":
+        return [first]
+    others = (b for b in AUTO_ORDER.get(device, ()) if refusal(op, b, device, dtype) is None)
+    return [first, *(b for b in others if b != first)]
+
+
+def candidates(op: str, x: Tensor, name: str | None) -> list[str]:
+    """The backends that a call of an op on x may take, the first as `resolve` says: several only for "auto"."""
+    return _candidates(op, x.device.type, x.dtype, name, resolve(op, x, name))
 
 
 def explain(op: str, device: str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, str]:

@@ -77,7 +77,7 @@ def _convolve(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
             w, g = w.transpose(0, 1), g.plain()  # the same, by a matrix product
         dtype = _computed(x)
         return torch.ops.aten.convolution(x.to(dtype), w.to(dtype), None, *g.arguments()).to(x.dtype)
-    shape = (len(x), w.shape[1 if g.transposed else 0], height, width)
+    shape = (x.shape[0], w.shape[1 if g.transposed else 0], height, width)
     y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format_of(x))
     u = winograd.transform_weight(w, winograd.tile_size(height, width), g.transposed, backend)
     pad = g.padding

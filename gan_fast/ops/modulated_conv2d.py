@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_fast.ops import arguments
-from gan_fast.ops.backends import autocast_dtype, has_kernel, outside_autocast, resolve
+from gan_fast.ops import arguments, autotune
+from gan_fast.ops.backends import autocast_dtype, candidates, has_kernel, outside_autocast
 from gan_fast.ops.bias_act import NO_CLAMP, noise_of, reads_output, settings_of
 from gan_fast.ops.conv2d import Geometry, convolve
 from gan_fast.ops.conv2d_resample import convolve_resampled
@@ -60,7 +60,7 @@ def _allocate(
     """y, and what stands for d q in the graph, as in `modulate`."""
     up, down, (x0, x1, y0, y1) = rest[3:6]
     sides = zip(x.shape[2:], (y0 + y1, x0 + x1), w.shape[2:], strict=True)
-    y = _empty(len(x), w.shape[0], [(n * up + pad - k) // down + 1 for n, pad, k in sides], x)
+    y = _empty(x.shape[0], w.shape[0], [(n * up + pad - k) // down + 1 for n, pad, k in sides], x)
     return y, y.new_empty(0) if d is None else y.new_zeros([]).expand(y.shape)
 
 
@@ -100,7 +100,7 @@ def _backward(ctx: Any, dy: Tensor | None, dz: Tensor | None) -> tuple:
 def _allocate_input_grad(
     g: Tensor, w: Tensor, s: Tensor | None, x: Tensor | None, size: Sequence[int], *rest: Any
 ) -> tuple[Tensor, Tensor]:
-    dx = _empty(len(g), w.shape[1], size, g)
+    dx = _empty(g.shape[0], w.shape[1], size, g)
     return dx, g.new_empty(0 if x is None else dx.shape[:2], dtype=computed_dtype(g.dtype))
 
 
@@ -219,10 +219,63 @@ def _fused_layer(
     x0, x1, y0, y1 = pad
     if noise is not None:
         h, w_ = (n + p - k + 1 for n, p, k in zip(x.shape[2:], (y0 + y1, x0 + x1), w.shape[2:], strict=True))
-        noise = noise_of(noise, x.new_empty([]).expand(len(x), 1, h, w_), dtype)
+        noise = noise_of(noise, x.new_empty([]).expand(x.shape[0], 1, h, w_), dtype)
     geometry = (1, 1, [x0, x1, y0, y1], flip)
     operands = (_dense(x), s, None, None, w, d, noise, strength, b)
     return _modulated_conv2d(*operands, *geometry, *settings, _precision(), backend)[0]
+
+
+def _on(
+    backend: str,
+    x: Tensor,
+    w: Tensor,
+    s: Tensor,
+    d: Tensor | None,
+    noise: Tensor | None,
+    strength: Tensor | None,
+    b: Tensor | None,
+    f: Tensor | None,
+    up: int,
+    down: int,
+    pad: tuple[int, int, int, int],
+    flip_weight: bool,
+    act: str,
+    alpha: float | None,
+    gain: float | None,
+    clamp: float | None,
+    settings: tuple[float, float, float],
+) -> Tensor:
+    """The layer on one backend: in one launch, or as a convolution, resampling and `modulate`."""
+    fused = has_kernel("modulated_conv2d", backend)
+    if fused and up == down == 1 and reads_output(act, *settings[:2]):
+        return _fused_layer(x, w, s, d, noise, strength, b, pad, not flip_weight, (act, *settings), backend)
+    if fused:
+        conv = functools.partial(_fused, s=s.to(computed_dtype(x.dtype)), backend=backend)
+    else:
+        w, conv = w.to(x.dtype), functools.partial(convolve, s=s, backend=backend)
+    z = convolve_resampled(x, w, f, up, down, pad, flip_weight, conv=conv, backend=backend)
+    epilogue = {"noise": noise, "strength": strength, "b": b, "act": act, "alpha": alpha, "gain": gain, "clamp": clamp}
+    return modulate(z, d, **epilogue, recover=True, backend=backend)  # d is not zero
+
+
+def _fastest(names: Sequence[str], operands: tuple, arrangement: tuple) -> str:
+    """The backend that takes a layer of this size in the least time, with its gradients if it has any."""
+    x, w, *_ = operands
+    train = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in operands)
+
+    def call(backend: str) -> None:
+        with torch.set_grad_enabled(train):
+            again = [None if t is None else t.detach().requires_grad_(t.requires_grad) for t in operands]
+            y = _on(backend, *again, *arrangement)
+            if train:
+                wanted = [t for t in again if t is not None and t.requires_grad]
+                torch.autograd.grad(y, wanted, torch.ones_like(y))
+
+    layout = "channels_last" if x.is_contiguous(memory_format=torch.channels_last) else "contiguous"
+    key = (*autotune.bucket(x.shape), *w.shape, *arrangement[:2], str(x.dtype), layout, arrangement[4], train)
+    key += (torch.backends.cudnn.allow_tf32,)
+    calls = {name: functools.partial(call, name) for name in names}
+    return autotune.fastest("modulated_conv2d", key, calls, x.device)
 
 
 def modulated_conv2d(
@@ -288,17 +341,9 @@ def modulated_conv2d(
         largest_s = s.detach().abs().amax(1, keepdim=True).clamp(min=torch.finfo(s.dtype).tiny)
         w = w / (largest_w * math.sqrt(w[0].numel()))
         s = s / largest_s
-    backend = resolve("modulated_conv2d", x, backend)
-    d = demodulation(w, s, eps) if demodulate else None
-    pad = parse_padding(padding)
-    fused = has_kernel("modulated_conv2d", backend)
-    settings = settings_of(act, alpha, gain, clamp, x.dtype)
-    if fused and up == down == 1 and reads_output(act, *settings[:2]):
-        return _fused_layer(x, w, s, d, noise, strength, b, pad, not flip_weight, (act, *settings), backend)
-    if fused:
-        conv = functools.partial(_fused, s=s.to(computed_dtype(x.dtype)), backend=backend)
-    else:
-        w, conv = w.to(x.dtype), functools.partial(convolve, s=s, backend=backend)
-    z = convolve_resampled(x, w, f, up, down, pad, flip_weight, conv=conv, backend=backend)
-    epilogue = {"noise": noise, "strength": strength, "b": b, "act": act, "alpha": alpha, "gain": gain, "clamp": clamp}
-    return modulate(z, d, **epilogue, recover=True, backend=backend)  # d is not zero
+    pad, settings = parse_padding(padding), settings_of(act, alpha, gain, clamp, x.dtype)
+    names = candidates("modulated_conv2d", x, backend)
+    operands = (x, w, s, demodulation(w, s, eps) if demodulate else None, noise, strength, b, f)
+    arrangement = (up, down, pad, flip_weight, act, alpha, gain, clamp, settings)
+    chosen = names[0] if len(names) == 1 else _fastest(names, operands, arrangement)
+    return _on(chosen, *operands, *arrangement)

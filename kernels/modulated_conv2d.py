@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 _ROW_BYTES = 128  # of a tile along the channels that are summed: the widest swizzle of shared memory
-_PROGRAMS = 132  # fewer leave multiprocessors idle
+_MULTIPROCESSORS = 132  # that are to be kept busy
 _SUM_ROWS, _SUM_TILE = 128, 1024
 
 
@@ -298,27 +300,29 @@ def _sum(partial: Tensor, total: Tensor) -> None:
     )  # fmt: skip
 
 
-def _schedule(block_m: int, block_n: int, itemsize: int) -> dict[str, int | None]:
-    """Warps and stages, and registers for sixteen warps on a multiprocessor where the accumulators leave room."""
-    warps = 8 if block_m * block_n >= 128 * 64 else 4
-    return {"num_warps": warps, "num_stages": 3, "maxnreg": 128 if itemsize == 2 else None}
+def _schedule(block_m: int, block_n: int, channels: tuple[int, int], itemsize: int) -> dict[str, int | None]:
+    """Warps and stages, and registers for sixteen warps on a multiprocessor where vectors of halves leave room."""
+    vectors = itemsize == 2 and math.gcd(*channels) % 8 == 0
+    return {
+        "num_warps": 8 if block_m * block_n >= 128 * 64 else 4, "num_stages": 3, "maxnreg": 128 if vectors else None
+    }  # fmt: skip
 
 
-def _tile(pixels: int, samples: int, width: int, depth: int, itemsize: int) -> dict[str, int]:
-    """Blocks, warps and stages for products of `pixels` rows a sample, `width` columns and `depth` channels."""
+def _tile(rows: int, pixels: int, width: int, depth: int, itemsize: int) -> dict[str, int | None]:
+    """Blocks and schedule of products of `rows` by `depth` by `width`, where a sample has so many pixels of a phase.
+
+    128 by 128 by 128 bytes, three stages deep, is the largest tile that leaves room for a second program on a
+    multiprocessor: one multiplies while the other scales. Few rows take smaller tiles, so that no multiprocessor idles.
+    """
     block_k = min(_ROW_BYTES // itemsize, max(triton.next_power_of_2(depth), 16))
     block_m, block_n = 128, min(128, max(triton.next_power_of_2(width), 16))
-
-    def programs() -> int:
-        return triton.cdiv(pixels * samples, block_m) * triton.cdiv(width, block_n)
-
-    while block_n > 64 and programs() < _PROGRAMS:
-        block_n //= 2
-    if programs() < _PROGRAMS:
+    if triton.cdiv(rows, block_m) * triton.cdiv(width, block_n) < _MULTIPROCESSORS:
+        block_n = min(block_n, 64)
+    if triton.cdiv(rows, block_m) * triton.cdiv(width, block_n) < _MULTIPROCESSORS:
         block_m = 64
     return {
         "SAMPLES": max(1, block_m // triton.next_power_of_2(pixels)), "BLOCK_M": block_m, "BLOCK_N": block_n,
-        "BLOCK_K": block_k, **_schedule(block_m, block_n, itemsize),
+        "BLOCK_K": block_k, **_schedule(block_m, block_n, (width, depth), itemsize),
     }  # fmt: skip
 
 
@@ -327,12 +331,16 @@ def _convolve(
     noise: Tensor | None, strength: Tensor | None, b: Tensor | None, v: Tensor | None, y: Tensor, sums: Tensor | None,
     up: int, down: int, padding: list[int], settings: tuple[str, float, float, float], precision: str, adjoint: bool,
 ) -> None:  # fmt: skip
+    if y.numel() == 0:
+        if sums is not None:
+            sums.zero_()
+        return
     (samples, depth, in_h, in_w), (width, out_h, out_w) = x.shape, y.shape[1:]
     kh, kw = w.shape[2:]
     act, *scalars, clamp = settings
     pad_x, pad_y = (kw - 1 - padding[0], kh - 1 - padding[2]) if adjoint else (padding[0], padding[2])
     pixels = triton.cdiv(out_h, up) * triton.cdiv(out_w, up)
-    tile = _tile(pixels, samples, width, depth, x.element_size())
+    tile = _tile(samples * pixels * up * up, pixels, width, depth, x.element_size())
     tiles = triton.cdiv(pixels, tile["BLOCK_M"] // tile["SAMPLES"])
     grid = (triton.cdiv(samples, tile["SAMPLES"]) * tiles * triton.cdiv(width, tile["BLOCK_N"]), up * up)
     partial = sums
@@ -342,7 +350,7 @@ def _convolve(
         x, s, x2, s2, w, d, noise, strength, b, v, y, partial, samples, in_h, in_w, out_h, out_w, pad_x, pad_y,
         *scalars, clamp, IN=depth, OUT=width, KH=kh, KW=kw, UP=up, DOWN=down, ADJOINT=adjoint,
         ACT=act, CLAMP=clamp >= 0, PRECISION=precision,
-        WIDE=tile["SAMPLES"] * max(x[0].numel(), y[0].numel()) >= 2**31, **tile,
+        WIDE=tile["SAMPLES"] * max(in_h * in_w * depth, out_h * out_w * width) >= 2**31, **tile,
     )  # fmt: skip
     if partial is not sums:
         _sum(partial, sums)
@@ -397,17 +405,20 @@ def modulated_conv2d_input_grad(
 
 
 def _rectangle(height: int, width: int, area: int) -> tuple[int, int]:
-    """Powers of two: the sides of at most `area` pixels that cover an image with the fewest, or the image at once."""
-    most_w = min(area, triton.next_power_of_2(width))
-    sides = []
-    while most_w:
-        sides.append((min(area // most_w, triton.next_power_of_2(height)), most_w))
-        most_w //= 2
-    largest = max(h * w for h, w in sides)
-    return min(
-        (side for side in sides if side[0] * side[1] == largest),
-        key=lambda side: triton.cdiv(height, side[0]) * triton.cdiv(width, side[1]),
-    )
+    """Sides of the blocks, of `area` pixels or an image's if that is less, of which the fewest cover an image."""
+    area = min(area, triton.next_power_of_2(height) * triton.next_power_of_2(width))
+    sides = [(1 << k, area >> k) for k in range(area.bit_length())]
+    return min(sides, key=lambda side: triton.cdiv(height, side[0]) * triton.cdiv(width, side[1]))
+
+
+def _splits(tiles: int, blocks: int) -> int:
+    """Shares of the sum: as few as keep nine tenths of the places for programs taken, and of eight blocks at least."""
+    places = 2 * _MULTIPROCESSORS
+    most = max(1, blocks // 8)
+    for splits in range(1, most):
+        if tiles * splits >= 0.9 * places * triton.cdiv(tiles * splits, places):
+            return splits
+    return most
 
 
 def modulated_conv2d_weight_grad(
@@ -425,6 +436,9 @@ def modulated_conv2d_weight_grad(
     precision: str,
     dw: Tensor,
 ) -> None:
+    if x.numel() == 0 or g.numel() == 0:
+        dw.zero_()
+        return
     _, channels, kh, kw = dw.shape
     contiguous = dw.is_contiguous()
     o_stride, tap_stride, i_stride = channels * kh * kw, 1 if contiguous else channels, kh * kw if contiguous else 1
@@ -437,13 +451,13 @@ def modulated_conv2d_weight_grad(
     block_i = min(128, max(triton.next_power_of_2(rows), 16))
     taps = min(128 // block_i, triton.next_power_of_2(kh * kw))
     block_n = min(128, max(triton.next_power_of_2(columns), 16))
-    block_k = _ROW_BYTES // x.element_size()
+    tangents = x2 is not None or g2 is not None  # half as deep then, as there is twice as much to keep
+    block_k = max(16, _ROW_BYTES // x.element_size() // (2 if tangents else 1))
     height, width = _rectangle(out_h, out_w, block_k)
     in_tile = block_k // (height * width)
     blocks = triton.cdiv(samples, in_tile) * triton.cdiv(out_h, height) * triton.cdiv(out_w, width)
     tiles = triton.cdiv(rows, block_i) * triton.cdiv(kh * kw, taps) * triton.cdiv(columns, block_n)
-    splits = min(triton.cdiv(2 * _PROGRAMS, tiles), triton.cdiv(blocks, 8))
-    share = triton.cdiv(blocks, splits)
+    share = triton.cdiv(blocks, _splits(tiles, blocks))
     splits = triton.cdiv(blocks, share)
     partial = dw
     if splits > 1:
@@ -453,9 +467,9 @@ def modulated_conv2d_weight_grad(
         x, s, x2, s2, g, d, g2, d2, partial, samples, in_h, in_w, out_h, out_w, pad_x, pad_y, share, dw.numel(),
         *((o_stride, i_stride) if exchanged else (i_stride, o_stride)), tap_stride,
         ROWS=rows, COLUMNS=columns, KH=kh, KW=kw, UP=up, DOWN=down, ADJOINT=exchanged, PRECISION=precision,
-        WIDE=in_tile * max(x[0].numel(), g[0].numel()) >= 2**31, SAMPLES=in_tile, HEIGHT=height, WIDTH=width,
-        TAPS=taps, BLOCK_M=block_i * taps, BLOCK_N=block_n,
-        **_schedule(block_i * taps, block_n, x.element_size()),
+        WIDE=in_tile * max(in_h * in_w * rows, out_h * out_w * columns) >= 2**31,
+        SAMPLES=in_tile, HEIGHT=height, WIDTH=width, TAPS=taps, BLOCK_M=block_i * taps, BLOCK_N=block_n,
+        **_schedule(block_i * taps, block_n, (rows, columns), x.element_size()),
     )  # fmt: skip
     if partial is not dw:
         _sum(partial, dw)

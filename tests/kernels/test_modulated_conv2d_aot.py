@@ -1,9 +1,8 @@
-"""What Triton makes of modulated convolution for GPUs that are not here: matrix instructions, registers, shared memory."""
+"""What Triton makes of modulated convolution for GPUs that are not here: matrix instructions, registers, memory."""
 
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
 import sass
 
 
@@ -15,8 +14,10 @@ class Layer(NamedTuple):
     up: int = 1
     down: int = 1
 
-    def calls(self, dtype: str, capabilities: tuple[int, ...] = (90,), precision: str = "ieee") -> list[dict]:
-        """The three launchers, first order, with every option of the epilogue."""
+    def calls(
+        self, dtype: str, capabilities: tuple[int, ...] = (90,), precision: str = "ieee", tangents: bool = False
+    ) -> list[dict]:
+        """The three launchers with every option of the epilogue, and in the form of the second order with tangents."""
         n, i, o = self.samples, self.channels, self.out_channels
         out = self.size * 2 + 1 if self.up == 2 else self.size // self.down
 
@@ -32,10 +33,11 @@ class Layer(NamedTuple):
         geometry = [self.up, self.down, [pad, pad, pad, pad]]
         epilogue = [d, single(n, out, out), single(), single(o)]
         settings = ["lrelu", 0.2, 2**0.5, 256.0, precision]
+        x2, y2 = ([x, s], [y, d]) if tangents else ([None, None], [None, None])
         arguments = {
-            "modulated_conv2d": [x, s, None, None, w, *epilogue, *geometry, *settings, y],
-            "modulated_conv2d_input_grad": [y, d, None, None, w, s, x, *geometry, precision, x, s],
-            "modulated_conv2d_weight_grad": [x, s, None, None, y, d, None, None, *geometry, precision, w],
+            "modulated_conv2d": [x, s, *x2, w, *epilogue, *geometry, *settings, y],
+            "modulated_conv2d_input_grad": [y, d, *y2, w, s, x, *geometry, precision, x, s],
+            "modulated_conv2d_weight_grad": [x, s, *x2, y, d, *y2, *geometry, precision, w],
         }
         return [
             {"op": "modulated_conv2d", "primitive": p, "args": a, "capabilities": capabilities}
@@ -53,3 +55,54 @@ LAYERS = {
     "256>128 up2": Layer(256, 128, 128, up=2),
     "64>128 down2": Layer(64, 128, 512, down=2),
 }
+CONVOLUTIONS = ("modulated_conv2d_kernel", "modulated_conv2d_weight_grad_kernel")
+SHARED_LIMIT = {80: 163, 90: 227, 100: 227, 120: 99}  # KiB of a block
+REGISTERS = 128  # sixteen warps a multiprocessor: two programs of eight or more of four
+
+
+def check(compiled: list[dict], registers: int) -> list[sass.Kernel]:
+    """The kernels that convolve."""
+    kernels = []
+    for c in compiled:
+        (kernel,) = sass.read_cubin(Path(c["file"]))
+        assert kernel.registers <= registers, (c, kernel)
+        assert kernel.local_bytes == 0, (c, kernel)
+        assert c["shared"] <= SHARED_LIMIT[c["capability"]] * 1024, c
+        if c["kernel"] in CONVOLUTIONS:
+            kernels.append(kernel)
+    return kernels
+
+
+def warpgroup_products(kernel: sass.Kernel) -> int:
+    return sum(n for name, n in kernel.instructions.items() if name.startswith("HGMMA"))
+
+
+def test_every_architecture(tmp_path: Path) -> None:
+    layer = LAYERS["128>128 256^2"]
+    calls = [*layer.calls("float64"), *layer.calls("bfloat16", (80, 100, 120), tangents=True)]
+    calls += layer.calls("float32", (120,), "tf32x3", tangents=True)
+    compiled = sass.compile_triton(calls, tmp_path)
+    assert {c["capability"] for c in compiled} == set(SHARED_LIMIT)
+    for c in compiled:
+        assert c["shared"] <= SHARED_LIMIT[c["capability"]] * 1024, c
+
+
+def test_sm90(tmp_path: Path) -> None:
+    calls = [call for layer in LAYERS.values() for call in layer.calls("bfloat16")]
+    calls += LAYERS["512>512 64^2"].calls("bfloat16", tangents=True)
+    kernels = check(sass.compile_triton(calls, tmp_path), REGISTERS)
+    assert len(kernels) == 3 * len(LAYERS) + 3
+    for kernel in kernels:
+        assert warpgroup_products(kernel) >= 2, kernel
+        assert kernel.instructions["LDGSTS.E.BYPASS.128"] >= 6, "both operands arrive asynchronously, in vectors"
+
+
+def test_sm90_in_single_precision(tmp_path: Path) -> None:
+    calls = LAYERS["512>512 16^2"].calls("float32", precision="tf32x3")
+    for kernel in check(sass.compile_triton(calls, tmp_path), 255):
+        assert warpgroup_products(kernel) > 0, kernel
+
+
+def test_sm90_channels_of_any_number(tmp_path: Path) -> None:
+    calls = [*Layer(513, 512, 4, samples=32).calls("bfloat16"), *Layer(512, 3, 64).calls("bfloat16")]
+    check(sass.compile_triton(calls, tmp_path), 255)

@@ -248,3 +248,14 @@ def test_weight_grad_without(absent: str, device: torch.device) -> None:
 @pytest.mark.parametrize("case", ["plain", "up2", "1x1", "several tiles"])
 def test_weight_grad_in_memory_of_any_kind(case: str, device: torch.device) -> None:
     check_weight_grad(CASES[case], torch.float16, device, out=torch.float32, memory_format=torch.contiguous_format)
+
+
+def test_sums_over_no_pixels_are_zero(device: torch.device) -> None:
+    x, g = torch.zeros(2, 3, 0, 4, device=device), torch.zeros(2, 5, 0, 4, device=device)
+    w, ds = torch.ones(5, 3, 1, 1, device=device), torch.full((2, 3), float("nan"), device=device)
+    dw = torch.full_like(w, float("nan"))
+    geometry = (1, 1, [0, 0, 0, 0], "ieee")
+    kernels.modulated_conv2d_input_grad(g, None, None, None, w, None, x, *geometry, torch.empty_like(x), ds)
+    kernels.modulated_conv2d_weight_grad(x, None, None, None, g, None, None, None, *geometry, dw)
+    assert ds.eq(0).all()
+    assert dw.eq(0).all()

@@ -177,7 +177,7 @@ def modulated_conv2d_kernel(
 
 # dw[o, i, tap] is a product as well: its rows are taps and channels of x, its columns channels of g, and the sum runs
 # over the pixels of g, of which a program takes a share. Pixel i of g under tap k meets pixel q of x where
-# UP q = i DOWN + k - pad; the roles of x and g may be exchanged, with UP and DOWN swapped and taps mirrored.
+# UP q = i DOWN + k - pad; the roles of x and g may be exchanged, with UP and DOWN swapped and taps MIRRORED.
 # A tile has TAPS taps of BLOCK_M / TAPS channels, and its pixels are SAMPLES samples' BLOCK_K / SAMPLES.
 @triton.jit
 def modulated_conv2d_weight_grad_kernel(
@@ -208,7 +208,7 @@ def modulated_conv2d_weight_grad_kernel(
     KW: tl.constexpr,
     UP: tl.constexpr,
     DOWN: tl.constexpr,
-    ADJOINT: tl.constexpr,
+    MIRRORED: tl.constexpr,
     PRECISION: tl.constexpr,
     WIDE: tl.constexpr,
     SAMPLES: tl.constexpr,
@@ -232,7 +232,7 @@ def modulated_conv2d_weight_grad_kernel(
     tap = tl.arange(0, 1) if TAPS == 1 else tl.arange(0, BLOCK_M) // CHANNELS
     tap += tl.program_id(0) // ACROSS // BLOCKS * TAPS
     ky, kx = tap // KW, tap % KW
-    if ADJOINT:
+    if MIRRORED:
         ky, kx = KH - 1 - ky, KW - 1 - kx
     ky, kx = (ky - pad_y)[:, None], (kx - pad_x)[:, None]  # [1 or BLOCK_M, 1]
     i_inside = (i < ROWS) | (ROWS % CHANNELS == 0)
@@ -356,6 +356,11 @@ def _convolve(
         _sum(partial, sums)
 
 
+def _packed(w: Tensor, x: Tensor, flip: bool) -> Tensor:
+    """As the kernels read it. One layout serves both ways: input channels side by side."""
+    return (w.flip([2, 3]) if flip else w).to(x.dtype).contiguous(memory_format=torch.channels_last)
+
+
 def modulated_conv2d(
     x: Tensor,
     s: Tensor | None,
@@ -369,30 +374,32 @@ def modulated_conv2d(
     up: int,
     down: int,
     padding: list[int],
+    flip: bool,
     act: str,
     alpha: float,
     gain: float,
     clamp: float,
     precision: str,
     y: Tensor,
+    stand_in: Tensor,
 ) -> None:
     settings = (act, alpha, gain, clamp)
     _convolve(
-        x, s, x2, s2, w, d, noise, strength, b, None, y, None, up, down, padding, settings, precision, adjoint=False
+        x, s, x2, s2, _packed(w, x, flip), d, noise, strength, b, None, y, None, up, down, padding, settings,
+        precision, adjoint=False,
     )  # fmt: skip
 
 
 def modulated_conv2d_input_grad(
     g: Tensor,
-    d: Tensor | None,
-    g2: Tensor | None,
-    d2: Tensor | None,
     w: Tensor,
     s: Tensor | None,
     x: Tensor | None,
+    size: list[int],
     up: int,
     down: int,
     padding: list[int],
+    flip: bool,
     precision: str,
     dx: Tensor,
     ds: Tensor,
@@ -400,7 +407,8 @@ def modulated_conv2d_input_grad(
     settings = ("linear", 0.0, 1.0, -1.0)
     sums = None if x is None else ds
     _convolve(
-        g, d, g2, d2, w, s, None, None, None, x, dx, sums, down, up, padding, settings, precision, adjoint=True
+        g, None, None, None, _packed(w, g, flip), s, None, None, None, x, dx, sums, down, up, padding, settings,
+        precision, adjoint=True,
     )  # fmt: skip
 
 
@@ -427,12 +435,11 @@ def modulated_conv2d_weight_grad(
     x2: Tensor | None,
     s2: Tensor | None,
     g: Tensor,
-    d: Tensor | None,
-    g2: Tensor | None,
-    d2: Tensor | None,
+    size: list[int],
     up: int,
     down: int,
     padding: list[int],
+    flip: bool,
     precision: str,
     dw: Tensor,
 ) -> None:
@@ -443,9 +450,10 @@ def modulated_conv2d_weight_grad(
     contiguous = dw.is_contiguous()
     o_stride, tap_stride, i_stride = channels * kh * kw, 1 if contiguous else channels, kh * kw if contiguous else 1
     pad_x, pad_y = padding[0], padding[2]
+    d = g2 = d2 = None
     exchanged = up > 1  # so that no pixel is visited in vain
     if exchanged:
-        x, s, x2, s2, g, d, g2, d2 = g, d, g2, d2, x, s, x2, s2
+        x, s, x2, s2, g, d, g2, d2 = g, None, None, None, x, s, x2, s2
         up, down, pad_x, pad_y = down, up, kw - 1 - pad_x, kh - 1 - pad_y
     (samples, rows, in_h, in_w), (columns, out_h, out_w) = x.shape, g.shape[1:]
     block_i = min(128, max(triton.next_power_of_2(rows), 16))
@@ -466,7 +474,7 @@ def modulated_conv2d_weight_grad(
     modulated_conv2d_weight_grad_kernel[(tiles, splits)](
         x, s, x2, s2, g, d, g2, d2, partial, samples, in_h, in_w, out_h, out_w, pad_x, pad_y, share, dw.numel(),
         *((o_stride, i_stride) if exchanged else (i_stride, o_stride)), tap_stride,
-        ROWS=rows, COLUMNS=columns, KH=kh, KW=kw, UP=up, DOWN=down, ADJOINT=exchanged, PRECISION=precision,
+        ROWS=rows, COLUMNS=columns, KH=kh, KW=kw, UP=up, DOWN=down, MIRRORED=exchanged != flip, PRECISION=precision,
         WIDE=in_tile * max(in_h * in_w * rows, out_h * out_w * columns) >= 2**31,
         SAMPLES=in_tile, HEIGHT=height, WIDTH=width, TAPS=taps, BLOCK_M=block_i * taps, BLOCK_N=block_n,
         **_schedule(block_i * taps, block_n, (rows, columns), x.element_size()),

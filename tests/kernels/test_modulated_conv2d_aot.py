@@ -30,14 +30,14 @@ class Layer(NamedTuple):
         x, y, w = activation(i, self.size), activation(o, out), activation(i, 3) | {"shape": [o, i, 3, 3]}
         s, d = single(n, i), single(n, o)
         pad = 2 if self.up == 2 else 1
-        geometry = [self.up, self.down, [pad, pad, pad, pad]]
+        geometry = [self.up, self.down, [pad, pad, pad, pad], False]
         epilogue = [d, single(n, out, out), single(), single(o)]
         settings = ["lrelu", 0.2, 2**0.5, 256.0, precision]
-        x2, y2 = ([x, s], [y, d]) if tangents else ([None, None], [None, None])
+        tangent = [x, s] if tangents else [None, None]
         arguments = {
-            "modulated_conv2d": [x, s, *x2, w, *epilogue, *geometry, *settings, y],
-            "modulated_conv2d_input_grad": [y, d, *y2, w, s, x, *geometry, precision, x, s],
-            "modulated_conv2d_weight_grad": [x, s, *x2, y, d, *y2, *geometry, precision, w],
+            "modulated_conv2d": [x, s, *tangent, w, *epilogue, *geometry, *settings, y, y],
+            "modulated_conv2d_input_grad": [y, w, s, x, [self.size] * 2, *geometry, precision, x, s],
+            "modulated_conv2d_weight_grad": [x, s, *tangent, y, [3, 3], *geometry, precision, w],
         }
         return [
             {"op": "modulated_conv2d", "primitive": p, "args": a, "capabilities": capabilities}

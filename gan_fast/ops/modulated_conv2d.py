@@ -17,7 +17,7 @@ from gan_fast.ops.conv2d import Geometry, convolve
 from gan_fast.ops.conv2d_resample import convolve_resampled
 from gan_fast.ops.modulate import are_given, computed_dtype, gradients, modulate, wanted_of
 from gan_fast.ops.primitive import Primitive
-from gan_fast.ops.upfirdn2d import Ints, parse_padding
+from gan_fast.ops.upfirdn2d import Ints, memory_format_of, parse_padding
 
 
 @outside_autocast
@@ -197,7 +197,8 @@ def _fused(x: Tensor, w: Tensor, g: Geometry, s: Tensor | None, backend: str) ->
         x0, y0 = kw - 1 - px, kh - 1 - py
         padding = [x0, x0 - up + 1 + mx, y0, y0 - up + 1 + my]
     geometry = (up, down, padding, g.transposed)
-    return _modulated_conv2d(_dense(x), s, None, None, w, *[None] * 4, *geometry, *_PLAIN, _precision(), backend)[0]
+    y, _ = _modulated_conv2d(_dense(x), s, None, None, w, *[None] * 4, *geometry, *_PLAIN, _precision(), backend)
+    return y.contiguous(memory_format=memory_format_of(x))
 
 
 def _fused_layer(
@@ -222,7 +223,8 @@ def _fused_layer(
         noise = noise_of(noise, x.new_empty([]).expand(x.shape[0], 1, h, w_), dtype)
     geometry = (1, 1, [x0, x1, y0, y1], flip)
     operands = (_dense(x), s, None, None, w, d, noise, strength, b)
-    return _modulated_conv2d(*operands, *geometry, *settings, _precision(), backend)[0]
+    y, _ = _modulated_conv2d(*operands, *geometry, *settings, _precision(), backend)
+    return y.contiguous(memory_format=memory_format_of(x))
 
 
 def _on(

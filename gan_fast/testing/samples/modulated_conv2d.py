@@ -42,17 +42,19 @@ def _modulated_sample(
 
 
 def samples() -> Iterator[Sample]:
-    for act in ("lrelu", "softplus"):
-        for name, settings in (("plain", {}), ("up2", {"up": 2}), ("down2", {"down": 2})):
-            yield _modulated_sample(f"{name}-{act}", act=act, **settings)
+    yield _modulated_sample("plain")
+    yield _modulated_sample("winograd", (2, 33, 9, 8), 34)
+    yield _modulated_sample("down2", down=2)
     yield _modulated_sample("1x1", k=1, demodulate=False, act="linear", without=("noise", "strength"))
-    yield _modulated_sample("1x1-only", k=1, demodulate=False, act="linear", without=("noise", "strength", "b"))
-    yield _modulated_sample("flipped", (2, 3, 5, 7), flip_weight=False, without=("strength",))
-    yield _modulated_sample("up2-flipped", (2, 3, 5, 4), up=2, flip_weight=False)
-    yield _modulated_sample("5x5-no-bias", (1, 3, 7, 6), k=5, without=("b",))
+    yield _modulated_sample("up2", (2, 3, 5, 4), up=2)
+    for name, settings in (("plain", {}), ("up2", {"up": 2}), ("down2", {"down": 2})):
+        yield _modulated_sample(f"{name}-softplus", act="softplus", **settings)
     yield _modulated_sample("clamp-gain", gain=0.7, clamp=3.0)
+    yield _modulated_sample("1x1-only", k=1, demodulate=False, act="linear", without=("noise", "strength", "b"))
+    yield _modulated_sample("5x5-no-bias", (1, 3, 7, 6), k=5, without=("b",))
     yield _modulated_sample("linear", act="linear")
+    yield _modulated_sample("flipped", (2, 3, 5, 4), flip_weight=False, without=("strength",))
+    yield _modulated_sample("up2-flipped", (2, 3, 5, 4), up=2, flip_weight=False)
     yield _modulated_sample("4x4", (5, 8, 4, 4), 8)
     for layout in ("channels_last", "sliced"):
         yield _modulated_sample(layout, (2, 6, 5, 4), layout=layout)
-    yield _modulated_sample("winograd", (2, 33, 9, 8), 34)

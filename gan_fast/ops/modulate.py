@@ -126,34 +126,6 @@ def _backward(ctx: Any, dy: Tensor | None, dx: Tensor | None) -> tuple:
         dnoise = h if strength is None else strength * h
         dstrength = (h * noise).sum() if strength_grad else None
     return dx, ds, dnoise, dstrength, db, None, None, None, None, None
-    x, y, s, noise, strength, b = ctx.saved_tensors
-    x_grad, s_grad, noise_grad, strength_grad, b_grad = _wanted(ctx, True, *_are_given(s, noise, strength, b))
-    sums = s_grad or strength_grad or b_grad
-    y = None if y is None else y.detach()  # the derivative of D is zero: leave no edge for a second backward to follow
-    dy = with_strides(dy, ctx.strides)
-    if x_grad or sums:
-        z = noise.detach() if sums and noise is not None else None
-        given = (z, x if s_grad else None, *ctx.settings, ctx.recover and s_grad, sums)
-        along, totals = _modulate_grad(dy, y, s, *given, ctx.backend)
-        dx = along if dx is None else dx + along
-    if b_grad:
-        db = totals[0].sum(0)
-    if s_grad:
-        ds = totals[1]
-        if ctx.recover:
-            if noise is not None:
-                ds = ds - (totals[2] if strength is None else strength.detach() * totals[2])
-            if b is not None:
-                ds = ds - b.detach() * totals[0]
-            ds = ds / s.detach()
-    if strength_grad and not ctx.noise_grad:
-        dstrength = totals[2].sum()
-    elif noise_grad or strength_grad:
-        h, _ = _modulate_grad(dy, y, None, None, None, *ctx.settings, False, False, ctx.backend)
-        h = h.sum(1, keepdim=True)
-        dnoise = h if strength is None else strength * h
-        dstrength = (h * noise).sum()
-    return dx, ds, dnoise, dstrength, db, None, None, None, None, None
 
 
 def _allocate_grad(dy: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:

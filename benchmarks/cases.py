@@ -81,6 +81,10 @@ TABLE: list[tuple[str, str, tuple[int, ...], dict[str, Any], bool, bool]] = [
     ("upsample2d", "digits", (16, 32, 16, 16), {"f": BINOMIAL}, False, False),
     ("minibatch_stddev", "end", (16, 512, 4, 4), {}, False, True),
     ("minibatch_stddev", "end", (8, 512, 4, 4), {}, True, True),
+    *(
+        ("modulate", "lrelu", s, {"act": "lrelu", "clamp": 256.0}, s[1] == 128, s[1] in (128, 512))
+        for s in ((8, 512, 16, 16), (4, 128, 64, 64))
+    ),
     *(("grid_sample", "warp", (16, 3, s, s), {}, s == 64, s == 64) for s in (64, 128, 256)),
     ("bias_act", "lrelu", (8, 512, 16, 16), {"act": "lrelu", "clamp": 256.0}, False, True),
     ("bias_act", "lrelu", (8, 256, 64, 64), {"act": "lrelu", "clamp": 256.0}, True, True),

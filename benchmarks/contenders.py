@@ -21,6 +21,7 @@ OTHER_FORMAT = " channels_last"  # ends the name of a contender that is given it
 def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32) -> list[Tensor]:
     """x, and b where the op has one: multiples of 1/64 such that x + b is never 0, where derivatives jump.
 
+    For modulate x, s, noise, strength and b, where s and the strength are powers of 2; the noise requires no gradient.
     For grid_sample x and the points of an affine map, of which only x requires a gradient: multiples of 1/4096, so that
     their pixel coordinates are exact.
     """
@@ -35,6 +36,12 @@ def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32)
     tensors = [x]
     if case.op in ("bias_act", "filtered_lrelu"):
         tensors.append((draw(case.shape[1]) + 1 / 128).to(device, dtype))
+    if case.op == "modulate":
+        n, c, h, w = case.shape
+        s = torch.exp2(torch.randint(-1, 2, (n, c), generator=generator)).to(device, dtype)
+        noise, strength = draw(n, 1, h, w).to(device, dtype), torch.tensor(0.5, device=device, dtype=dtype)
+        b = (draw(c) + 1 / 512).to(device, dtype)
+        return [x.requires_grad_(), s.requires_grad_(), noise, strength.requires_grad_(), b.requires_grad_()]
     if case.op == "grid_sample":
         theta = torch.tensor([[0.9, 0.2, 0.1], [-0.2, 0.9, 0.05]], device=device, dtype=dtype)
         grid = F.affine_grid(theta.expand(case.shape[0], 2, 3), list(case.shape), align_corners=False)
@@ -60,8 +67,13 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
         def function(x: Tensor, b: Tensor, **settings: object) -> Tensor:
             return ops.filtered_lrelu(x, b=b, **settings)
 
+    if case.op == "modulate":
+
+        def function(x: Tensor, s: Tensor, noise: Tensor, strength: Tensor, b: Tensor, **settings: object) -> Tensor:
+            return ops.modulate(x, s, noise=noise, strength=strength, b=b, **settings)
+
     call = functools.partial(function, **settings)
-    with_kernels = ("bias_act", "filtered_lrelu", "grid_sample", "minibatch_stddev")
+    with_kernels = ("bias_act", "filtered_lrelu", "grid_sample", "minibatch_stddev", "modulate")
     primitive = case.op if case.op in with_kernels else "upfirdn2d"
     found: dict[str, Function] = {
         backend: functools.partial(call, backend=backend)
@@ -74,6 +86,8 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
         found["compile"] = torch.compile(found["reference"], dynamic=False)
     if case.op == "bias_act":
         return found | plain_bias_act(**settings)
+    if case.op == "modulate":
+        return found | plain_modulate(**settings)
     if case.op == "filtered_lrelu":
         return found | plain_filtered_lrelu(case, **settings)
     if case.op == "grid_sample":
@@ -103,6 +117,19 @@ def plain_bias_act(act: str, clamp: float | None = None) -> dict[str, Function]:
         return y if clamp is None else y.clamp(-clamp, clamp)
 
     return {"plain": plain}
+
+
+def plain_modulate(act: str, clamp: float) -> dict[str, Function]:
+    """PyTorch's own ops, and the product before our bias_act."""
+    activate = plain_bias_act(act, clamp)["plain"]
+
+    def plain(x: Tensor, s: Tensor, noise: Tensor, strength: Tensor, b: Tensor) -> Tensor:
+        return activate(x * s[:, :, None, None] + strength * noise, b)
+
+    def unfused(x: Tensor, s: Tensor, noise: Tensor, strength: Tensor, b: Tensor) -> Tensor:
+        return ops.bias_act(x * s[:, :, None, None], b, act=act, clamp=clamp, noise=strength * noise)
+
+    return {"plain": plain, "unfused": unfused}
 
 
 def plain_filtered_lrelu(

@@ -97,10 +97,9 @@ def modulate_kernel(
             pixel = tile * BLOCK_W + tl.arange(0, BLOCK_W)[None, :]
             at = plane.to(tl.int64) * pixels + pixel
         inside = exists & (pixel < pixels)
+        z_inside = pixel < pixels if CHANNELS_LAST else inside
         v = _load(v_ptr, at, inside, COMPUTED)
-        z = _load(
-            noise_ptr, sample.to(tl.int64) * pixels + pixel, inside if not CHANNELS_LAST else pixel < pixels, COMPUTED
-        )
+        z = _load(noise_ptr, sample.to(tl.int64) * pixels + pixel, z_inside, COMPUTED)
         if PRIMITIVE == "modulate":
             u = v * scale + (strength * z + bias)
             if ACT == "relu":

@@ -74,14 +74,15 @@ struct Tile {
   // f(at, n, noise) for each row, the n elements from `at` on.
   template <typename A, typename F>
   void rows(const TensorView& noise, const F& f) const {
-    Lanes<A> same;
+    Lanes<A> lanes;
+    const Operand<A> same = lanes.all(0);
     const int64_t first = sample * of.pixels + pixel;
     const A* z = noise.as<A>() + (noise.given() ? first : 0);
-    if (of.planes)
-      return f(index / of.tiles * of.pixels + pixel, pixels, noise.given() ? Operand<A>{z, 1} : same.all(0));
-    Operand<A> none = same.all(0);
-    for (int64_t i = 0; i < pixels; ++i)
-      f((first + i) * of.channels, of.channels, noise.given() ? same.all(z[i]) : none);
+    if (of.planes) return f(index / of.tiles * of.pixels + pixel, pixels, noise.given() ? Operand<A>{z, 1} : same);
+    for (int64_t i = 0; i < pixels; ++i) {
+      if (noise.given()) lanes.all(z[i]);
+      f((first + i) * of.channels, of.channels, same);
+    }
   }
 };
 

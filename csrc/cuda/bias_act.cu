@@ -11,16 +11,10 @@
 
 #include "../launcher.h"
 #include "../math.h"
-#include "launch.h"
-#include "vector.h"
+#include "sums.h"
 
 namespace gan_fast {
 namespace {
-
-constexpr int kThreads = 256, kWarps = kThreads / 32;
-constexpr int64_t kMinSteps = 4;   // tiles that a block walks, at least: fewer, and the partial sums cost bandwidth
-constexpr int64_t kBlocks = 4096;  // about as many as fill the largest GPU a few times over
-constexpr int kSumRows = 32, kSumColumns = 8;
 
 struct Problem {
   const void* v;  // x, dy or dy
@@ -198,30 +192,6 @@ __global__ void __launch_bounds__(kThreads) bias_act_kernel(const Problem p) {
   }
 }
 
-// db = partial [rows, channels] summed over its rows.
-template <typename T>
-__global__ void __launch_bounds__(kSumRows* kSumColumns)
-    bias_act_sum_kernel(const Computed<T>* partial, T* db, int64_t rows, int64_t channels) {
-  using A = Computed<T>;
-  __shared__ A of_threads[kSumRows][kSumColumns];
-  const int tx = threadIdx.x, ty = threadIdx.y;
-  const int64_t c = int64_t(blockIdx.x) * kSumColumns + tx;
-  A sum = A(0);
-  if (c < channels)
-    for (int64_t row = ty; row < rows; row += kSumRows) sum += partial[row * channels + c];
-  of_threads[ty][tx] = sum;
-  __syncthreads();
-  if (ty > 0 || c >= channels) return;
-  for (int i = 1; i < kSumRows; ++i) sum += of_threads[i][tx];
-  db[c] = stored<T>(sum);
-}
-
-int64_t power_of_two_from(int64_t n) {
-  int64_t p = 1;
-  while (p < n) p *= 2;
-  return p;
-}
-
 struct Plan {
   Problem problem{};
   dim3 block;
@@ -237,7 +207,7 @@ Plan plan(std::initializer_list<TensorView> tensors, const TensorView& y, int64_
   p.channels = y.sizes[dim];
   if (numel == 0) return plan;
   const int64_t inner = p.channels == 1 ? numel : y.strides[dim];
-  const int64_t size = kVectorBytes / (y.dtype == DType::f64 ? 8 : y.dtype == DType::f32 ? 4 : 2);
+  const int64_t size = kVectorBytes / element_bytes(y.dtype);
   p.channels_last = inner == 1;
   if (p.channels_last) {
     p.rows = numel / p.channels;
@@ -298,11 +268,8 @@ void run(const char* name, const TensorView& v, const TensorView& s, const Tenso
         if (s.given()) kernel = bias_act_kernel<T, 0, true>;
       launch(name, kernel, grid, plan.block, stream, p);
     }
-    if (db && plan.partial_rows != 1 && p.channels > 0) {  // of no rows the sum is zero
-      const dim3 grid(static_cast<unsigned>(ceil_div(p.channels, kSumColumns)));
-      launch(name, bias_act_sum_kernel<T>, grid, dim3(kSumColumns, kSumRows), stream, scratch->as<Computed<T>>(),
-             db->as<T>(), plan.partial_rows, p.channels);
-    }
+    if (db && plan.partial_rows != 1)  // of no rows the sum is zero
+      sum_rows<T>(name, *scratch, *db, plan.partial_rows, p.channels, stream);
   });
 }
 

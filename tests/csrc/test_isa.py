@@ -21,6 +21,7 @@ FEW = {
         ),
         *("up3-down2-contiguous", "crop-channels_last", "broad-channels_last", "tall"),
     ),
+    "modulate": ("lrelu-recover-clamp", "large-contiguous", "large-channels_last", "aligned-channels_last", "2d"),
     "upfirdn2d": (
         *("up2-wide-contiguous", "up2-wide-channels_last", "down2-wide-contiguous", "fir-wide-channels_last"),
         *("12-taps-up2-contiguous", "12-taps-down2-contiguous", "asymmetric-contiguous", "flip-channels_last"),
@@ -60,7 +61,8 @@ def _results(threads: int, channels_last: bool) -> list[torch.Tensor]:
     """Everything that runs in parallel, above the size from which it does."""
     torch.manual_seed(0)
     x = torch.randn(5, 70, 33, 31, requires_grad=True)
-    b = torch.randn(70, requires_grad=True)
+    b, s = torch.randn(70, requires_grad=True), torch.randn(5, 70, requires_grad=True)
+    noise, strength = torch.randn(5, 1, 33, 31), torch.ones([], requires_grad=True)
     f = ops.setup_filter([1, 3, 3, 1])
     if channels_last:
         x = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -72,7 +74,9 @@ def _results(threads: int, channels_last: bool) -> list[torch.Tensor]:
         grads = torch.autograd.grad(y, [x, b], torch.ones_like(y))
         z = ops.filtered_lrelu(x, f, f, b, up=2, down=2, padding=3, clamp=1.0, backend="cpu")
         grads += torch.autograd.grad(z, [x, b], torch.ones_like(z))
-        return [y.detach(), up.detach(), down.detach(), z.detach(), *grads]
+        m = ops.modulate(x, s, noise=noise, strength=strength, b=b, act="lrelu", clamp=1.0, backend="cpu")
+        grads += torch.autograd.grad(m, [x, s, strength, b], torch.ones_like(m))
+        return [y.detach(), up.detach(), down.detach(), z.detach(), m.detach(), *grads]
     finally:
         torch.set_num_threads(before)
 
@@ -92,8 +96,9 @@ def test_long_bias_sums_stay_accurate(channels_last: bool) -> None:
     if channels_last:
         dy = dy.contiguous(memory_format=torch.channels_last)
     b = torch.zeros(3, requires_grad=True)
-    (db,) = torch.autograd.grad(ops.bias_act(dy, b, backend="cpu"), [b], dy)
-    torch.testing.assert_close(db.double(), dy.double().sum([0, 2, 3]), rtol=1e-6, atol=0)
+    for op in (ops.bias_act, ops.modulate):
+        (db,) = torch.autograd.grad(op(dy, b=b, backend="cpu"), [b], dy)
+        torch.testing.assert_close(db.double(), dy.double().sum([0, 2, 3]), rtol=1e-6, atol=0)
 
 
 STREAMED = """
@@ -101,15 +106,16 @@ import torch
 from gan_fast import ops
 f = ops.setup_filter([1, 3, 3, 1])
 for channels_last in (False, True):
-    for op, settings in (("bias_act", {"act": "lrelu"}), ("upsample2d", {"f": f}), ("downsample2d", {"f": f}),
+    for op, settings in (("bias_act", {"act": "lrelu"}), ("modulate", {"act": "lrelu"}),
+                         ("upsample2d", {"f": f}), ("downsample2d", {"f": f}),
                          ("filter2d", {"f": f}), ("filter2d", {"f": f[0]})):
         x, b = torch.randn(3, 32, 34, 64), torch.randn(32, requires_grad=True)
         if channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        given = settings | ({"b": b} if op == "bias_act" else {})
+        given = settings | ({"b": b} if op in ("bias_act", "modulate") else {})
         y, true = (getattr(ops, op)(x, **given, backend=backend) for backend in ("cpu", "reference"))
         torch.testing.assert_close(y, true)
-        if op == "bias_act":
+        if op in ("bias_act", "modulate"):
             dy = torch.randn(y.shape)
             grads = [torch.autograd.grad(t, b, dy)[0] for t in (y, true)]
             torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-3)

@@ -1,5 +1,6 @@
 """What the compilers make of modulate for GPUs that are not here: registers, spills, shared memory, wide loads."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,22 @@ def test_triton_sm90(compiled: list[dict]) -> None:
         assert c["shared"] <= SHARED_LIMIT, c
         assert kernel.instructions["LDG.E.128"] >= INPUTS[c["primitive"]], (c, kernel)
         assert kernel.instructions["STG.E.128"] >= 1, (c, kernel)
+
+
+@sass.needs_nvcc
+def test_cuda_sm90(tmp_path: Path) -> None:
+    kernels = sass.compile_cuda("modulate", tmp_path)
+    passes = [k for k in kernels if "modulate_kernel" in k.name]
+    assert len(passes) == 48, "three passes over planes and pixels, by vectors and by elements, in four element types"
+    assert len(kernels) == 50, "and the second stage of the sums"
+    for kernel in kernels:
+        assert kernel.registers <= REGISTERS["cuda"], kernel
+        assert kernel.local_bytes == 0, kernel
+        assert kernel.shared_bytes <= SHARED_LIMIT, kernel
+    for kernel in passes:
+        which, planes, size = map(int, re.search(r"PassE(\d)ELb(\d)ELi(\d)E", kernel.name).groups())
+        if size > 1:
+            halves_of_pixels = re.search("half|bfloat", kernel.name) and which > 0 and not planes
+            width = ".64" if halves_of_pixels else ".128"  # as many elements as 16 bytes of their sums have
+            assert kernel.instructions[f"LDG.E{width}"] >= list(INPUTS.values())[which], kernel
+            assert kernel.instructions[f"STG.E{width}"] == 1, kernel

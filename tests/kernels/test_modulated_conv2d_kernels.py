@@ -250,6 +250,15 @@ def test_weight_grad_in_memory_of_any_kind(case: str, device: torch.device) -> N
     check_weight_grad(CASES[case], torch.float16, device, out=torch.float32, memory_format=torch.contiguous_format)
 
 
+@pytest.mark.parametrize("case", ["up2", "4x4"])
+def test_wide_offsets(case: str, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As samples of 2^31 elements and more take them."""
+    monkeypatch.setattr(kernels, "_NARROW", 0)
+    check_forward(CASES[case], torch.float32, device)
+    check_input_grad(CASES[case], torch.float32, device)
+    check_weight_grad(CASES[case], torch.float32, device)
+
+
 def test_sums_over_no_pixels_are_zero(device: torch.device) -> None:
     x, g = torch.zeros(2, 3, 0, 4, device=device), torch.zeros(2, 5, 0, 4, device=device)
     w, ds = torch.ones(5, 3, 1, 1, device=device), torch.full((2, 3), float("nan"), device=device)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 _ROW_BYTES = 128  # of a tile along the channels that are summed: the widest swizzle of shared memory
 _MULTIPROCESSORS = 132  # that are to be kept busy
+_NARROW = 2**31  # elements that offsets of 32 bits reach
 _SUM_ROWS, _SUM_TILE = 128, 1024
 
 
@@ -44,7 +45,7 @@ def _scaled_sum(
 # The adjoint is the same sum with UP and DOWN swapped, taps mirrored and w transposed.
 #
 # Memory is [samples, height, width, channels] and w is [O, KH, KW, I]. A tile has SAMPLES samples of BLOCK_M / SAMPLES
-# pixels each; one sample's scales are vectors, several samples' are gathered.
+# pixels each, and reads its scales once a sample. Offsets within a tile's samples are of 32 bits unless WIDE.
 @triton.jit
 def modulated_conv2d_kernel(
     x_ptr,
@@ -85,7 +86,7 @@ def modulated_conv2d_kernel(
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
-    INDEX: tl.constexpr = tl.int64 if WIDE else tl.int32  # of an element of a tile's samples
+    INDEX: tl.constexpr = tl.int64 if WIDE else tl.int32
     STORED: tl.constexpr = y_ptr.dtype.element_ty
     COMPUTED: tl.constexpr = tl.float64 if tl.float64 == STORED else tl.float32
     PIXELS: tl.constexpr = BLOCK_M // SAMPLES
@@ -113,10 +114,10 @@ def modulated_conv2d_kernel(
     ix = p % rows_w * DOWN + (phase_x * DOWN + first_x - pad_x) // UP
     inside = (first_sample + sample < samples) & (p < rows)
     x_at = ((sample.to(INDEX) * in_h + iy) * in_w + ix) * IN  # [BLOCK_M]
-    first_x_at = first_sample.to(tl.int64) * in_h * in_w * IN
-    x_ptr += first_x_at
+    base = first_sample.to(tl.int64) * in_h * in_w * IN
+    x_ptr += base
     if x2_ptr is not None:
-        x2_ptr += first_x_at
+        x2_ptr += base
 
     q = tl.zeros((BLOCK_M, BLOCK_N), COMPUTED)
     for step in range(tl.cdiv(KH - first_y, UP) * taps_x * DEPTH):
@@ -127,11 +128,9 @@ def modulated_conv2d_kernel(
         found = inside & ((iy + ty).to(tl.uint32) < in_h) & ((ix + tx).to(tl.uint32) < in_w)
         a_at = (x_at + (ty * in_w + tx) * IN)[:, None] + c[None, :]
         c_inside = (c < IN) | (IN % BLOCK_K == 0)
-        a_inside = found[:, None] & c_inside[None, :]
+        a_inside = found[:, None] & c_inside[None, :]  # [BLOCK_M, BLOCK_K]
         s_at, s_inside = n[:, None] * IN + c[None, :], n_inside[:, None] & c_inside[None, :]  # [SAMPLES, BLOCK_K]
-        a = _scaled_sum(
-            x_ptr, s_ptr, x2_ptr, s2_ptr, a_at, a_inside, s_at, s_inside, PIXELS, False
-        )  # [BLOCK_M, BLOCK_K]
+        a = _scaled_sum(x_ptr, s_ptr, x2_ptr, s2_ptr, a_at, a_inside, s_at, s_inside, PIXELS, False)
         if ADJOINT:
             w_at = (c[:, None] * (KH * KW) + (KH - 1 - ky) * KW + KW - 1 - kx) * OUT + co[None, :]
         else:
@@ -350,7 +349,7 @@ def _convolve(
         x, s, x2, s2, w, d, noise, strength, b, v, y, partial, samples, in_h, in_w, out_h, out_w, pad_x, pad_y,
         *scalars, clamp, IN=depth, OUT=width, KH=kh, KW=kw, UP=up, DOWN=down, ADJOINT=adjoint,
         ACT=act, CLAMP=clamp >= 0, PRECISION=precision,
-        WIDE=tile["SAMPLES"] * max(in_h * in_w * depth, out_h * out_w * width) >= 2**31, **tile,
+        WIDE=tile["SAMPLES"] * max(in_h * in_w * depth, out_h * out_w * width) >= _NARROW, **tile,
     )  # fmt: skip
     if partial is not sums:
         _sum(partial, sums)
@@ -475,7 +474,7 @@ def modulated_conv2d_weight_grad(
         x, s, x2, s2, g, d, g2, d2, partial, samples, in_h, in_w, out_h, out_w, pad_x, pad_y, share, dw.numel(),
         *((o_stride, i_stride) if exchanged else (i_stride, o_stride)), tap_stride,
         ROWS=rows, COLUMNS=columns, KH=kh, KW=kw, UP=up, DOWN=down, MIRRORED=exchanged != flip, PRECISION=precision,
-        WIDE=in_tile * max(in_h * in_w * rows, out_h * out_w * columns) >= 2**31,
+        WIDE=in_tile * max(in_h * in_w * rows, out_h * out_w * columns) >= _NARROW,
         SAMPLES=in_tile, HEIGHT=height, WIDTH=width, TAPS=taps, BLOCK_M=block_i * taps, BLOCK_N=block_n,
         **_schedule(block_i * taps, block_n, (rows, columns), x.element_size()),
     )  # fmt: skip

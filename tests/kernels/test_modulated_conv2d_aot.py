@@ -79,7 +79,7 @@ def warpgroup_products(kernel: sass.Kernel) -> int:
 
 def test_every_architecture(tmp_path: Path) -> None:
     layer = LAYERS["128>128 256^2"]
-    calls = [*layer.calls("float64"), *layer.calls("bfloat16", (80, 100, 120), tangents=True)]
+    calls = [*layer.calls("float64", precision="tf32x3"), *layer.calls("bfloat16", (80, 100, 120), tangents=True)]
     calls += layer.calls("float32", (120,), "tf32x3", tangents=True)
     compiled = sass.compile_triton(calls, tmp_path)
     assert {c["capability"] for c in compiled} == set(SHARED_LIMIT)
@@ -103,6 +103,7 @@ def test_sm90_in_single_precision(tmp_path: Path) -> None:
         assert warpgroup_products(kernel) > 0, kernel
 
 
-def test_sm90_channels_of_any_number(tmp_path: Path) -> None:
-    calls = [*Layer(513, 512, 4, samples=32).calls("bfloat16"), *Layer(512, 3, 64).calls("bfloat16")]
-    check(sass.compile_triton(calls, tmp_path), 255)
+def test_sm90_sizes_of_any_kind(tmp_path: Path) -> None:
+    """Odd channels, three of them, a single pixel, and a sample of more than 2^31 elements."""
+    layers = (Layer(513, 512, 4, samples=32), Layer(512, 3, 64), Layer(64, 64, 1, samples=1), Layer(64, 64, 8192))
+    check(sass.compile_triton([c for layer in layers for c in layer.calls("bfloat16")], tmp_path), 255)

@@ -40,7 +40,7 @@ CASES = {
     "cropped": Case((2, 3, 7, 6), (4, 3, 3, 3), padding=(-1, 2, 0, -2)),
     "flipped": Case((2, 3, 5, 6), (4, 3, 3, 2), padding=(1, 0, 2, 1), flip=True),
     "up2-flipped": Case((2, 3, 5, 4), (4, 3, 3, 3), up=2, padding=(2, 1, 1, 2), flip=True),
-    "several tiles": Case((2, 3, 11, 13), (4, 3, 3, 3)),
+    "several tiles": Case((3, 3, 17, 19), (4, 3, 3, 3)),
     "4x4": Case((5, 8, 4, 4), (8, 8, 3, 3)),
     "channel tails": Case((3, 17, 4, 5), (70, 17, 3, 3)),
     "513 channels": Case((2, 513, 4, 4), (5, 513, 3, 3)),
@@ -198,13 +198,6 @@ def test_input_grad_without(absent: str, device: torch.device) -> None:
     check_input_grad(CASES["plain"], torch.float32, device, absent=(absent,))
 
 
-def test_full_tiles(device: torch.device) -> None:
-    """As many pixels as fill a GPU: fewer take smaller tiles."""
-    case = Case((1, 3, 131, 130), (3, 3, 1, 1), padding=(0, 0, 0, 0))
-    check_forward(case, torch.float32, device, absent=("s", "x2", "d", "noise", "b"))
-    check_input_grad(case, torch.float32, device, absent=("s",))
-
-
 def weight_grad(inputs: Inputs, case: Case) -> Tensor:
     x, s, x2, s2, g = (inputs[k] for k in ("x", "s", "x2", "s2", "g"))
     w = torch.zeros(case.w, dtype=g.dtype, requires_grad=True)
@@ -251,6 +244,22 @@ def test_weight_grad_without(absent: str, device: torch.device) -> None:
 @pytest.mark.parametrize("case", ["plain", "up2", "1x1", "several tiles"])
 def test_weight_grad_in_memory_of_any_kind(case: str, device: torch.device) -> None:
     check_weight_grad(CASES[case], torch.float16, device, out=torch.float32, memory_format=torch.contiguous_format)
+
+
+def test_full_tiles(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As problems that fill a GPU take them."""
+    monkeypatch.setattr(kernels, "_MULTIPROCESSORS", 1)
+    check_forward(CASES["several tiles"], torch.float32, device)
+    check_input_grad(CASES["several tiles"], torch.float32, device)
+
+
+@pytest.mark.parametrize("case", ["up2", "4x4"])
+def test_wide_offsets(case: str, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As samples of 2^31 elements and more take them."""
+    monkeypatch.setattr(kernels, "_NARROW", 0)
+    check_forward(CASES[case], torch.float32, device)
+    check_input_grad(CASES[case], torch.float32, device)
+    check_weight_grad(CASES[case], torch.float32, device)
 
 
 def test_sums_over_no_pixels_are_zero(device: torch.device) -> None:

@@ -1,0 +1,107 @@
+"""Counts what a training step launches and moves, without computing anything: on fake tensors, so at any size.
+
+    python benchmarks/traffic.py [--resolution 256] [--batch 16] [--channel-base 16384]
+
+A launch is an op that writes memory: one of ours, or one of PyTorch's that is not a view. Its bytes are those of the
+tensors that it reads and writes, each once: what a perfect kernel of it would move. Activations are float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+os.environ["TRITON_INTERPRET"] = "1"  # so that Triton's launchers take CPU tensors; fake ones launch nothing
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from gan_fast.losses import logistic_discriminator, logistic_generator
+from gan_fast.models.stylegan2 import build
+from gan_fast.ops import use_backend
+
+ALLOCATIONS = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "detach", "alias", "lift_fresh")
+WAYS = {"ours, fused": "triton", "ours, composed": "auto", "PyTorch's ops": "reference"}
+
+
+class Traffic(TorchDispatchMode):
+    """launches and bytes of what runs within."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launches: Counter[str] = Counter()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if func.is_view or name in ALLOCATIONS or name.startswith("_unsafe_view"):
+            return result
+        self.launches[name] += 1
+        seen: dict[int, int] = {}
+        for t in tree_leaves((args, kwargs, result)):
+            if isinstance(t, Tensor):
+                size = min(t.numel() * t.element_size(), t.untyped_storage().nbytes())
+                seen[id(t.untyped_storage())] = max(size, seen.get(id(t.untyped_storage()), 0))
+        self.bytes += sum(seen.values())
+        return result
+
+
+def steps(networks: Sequence[nn.Module], resolution: int, batch: int) -> dict[str, Callable[[], None]]:
+    """The main phases of a step."""
+    generator, discriminator = networks
+    z, x = torch.empty(batch, generator.z_dim), torch.empty(batch, 3, resolution, resolution)
+
+    def synthesis() -> None:
+        generator(z).sum().backward()
+
+    def g_step() -> None:
+        discriminator.requires_grad_(False)
+        logistic_generator(discriminator(generator(z))).mean().backward()
+        discriminator.requires_grad_(True)
+
+    def d_step() -> None:
+        with torch.no_grad():
+            fake = generator(z)
+        logistic_discriminator(discriminator(x), discriminator(fake)).mean().backward()
+
+    return {"G, forward and backward": synthesis, "G step": g_step, "D step": d_step}
+
+
+def count(resolution: int, batch: int, channel_base: int) -> dict[tuple[str, str], Traffic]:
+    found = {}
+    for way, backend in WAYS.items():
+        networks = build("paper256", img_resolution=resolution, channel_base=channel_base, conv_clamp=None)
+        for network in networks:
+            network.to(memory_format=torch.channels_last)
+        with FakeTensorMode() as fake, use_backend(backend):
+            for module in (m for network in networks for m in network.modules()):
+                for tensors in (module._parameters, module._buffers):
+                    tensors.update({k: fake.from_tensor(t) for k, t in tensors.items() if t is not None})
+            for name, step in steps(networks, resolution, batch).items():
+                with Traffic() as traffic:
+                    step()
+                found[name, way] = traffic
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--resolution", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--channel-base", type=int, default=16384)
+    arguments = parser.parse_args()
+    found = count(arguments.resolution, arguments.batch, arguments.channel_base)
+    print(f"{arguments.resolution} pixels, batch {arguments.batch}, channel base {arguments.channel_base}, float32")
+    print("| step | way | launches | GB |\n|---|---|---|---|")
+    for (step, way), traffic in found.items():
+        print(f"| {step} | {way} | {traffic.launches.total()} | {traffic.bytes / 1e9:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -134,6 +134,20 @@ MUTANTS = [
     Mutant("csrc/cuda/filtered_lrelu.cu", "signs of one byte", "| bits_of(byte + 1) << 8", ""),
     Mutant("csrc/cuda/filtered_lrelu.cu", "last column unwritten", "column + 1 < p.out_w", "column + 2 < p.out_w"),
     Mutant("csrc/cuda/filtered_lrelu.cu", "phase lost", "{grid, phase, below", "{grid, 0, below"),
+    Mutant("csrc/cpu/square_sum.cpp", "last elements lost", "for (; i < length; ++i) sum +=", "for (; false;) sum +="),
+    Mutant("csrc/cpu/square_sum.cpp", "first span only", "i < spans.of_sample; ++i", "i < 1; ++i"),
+    Mutant("csrc/cpu/square_sum.cpp", "gain of the derivative lost", "static_cast<A>(gain) * v", "v"),
+    Mutant("kernels/square_sum.py", "second factor lost", "x * y, 0", "x * x, 0"),
+    Mutant("kernels/square_sum.py", "factor of the first sample", "v_ptr + program // parts", "v_ptr"),
+    Mutant("csrc/cuda/square_sum.cu", "one part for all", "sums[blockIdx.x * parts + k]", "sums[blockIdx.x * parts]"),
+    Mutant("csrc/cuda/square_sum.cu", "factor of the first sample", "gain * v[n]", "gain * v[0]"),
+    Mutant("csrc/cuda/square_sum.cu", "tile lost", "int j = 0; j < kTiles", "int j = 1; j < kTiles"),
+    Mutant("csrc/cpu/interpolate.cpp", "ends swapped", "scale(A(1) - t, da", "scale(t, da"),
+    Mutant("csrc/cpu/interpolate.cpp", "one number for all", "static_cast<uint64_t>(n))", "uint64_t{0})"),
+    Mutant("kernels/interpolate.py", "numbers of a block swapped", "tl.where(lane == 0, c0, c1)", "c0"),
+    Mutant("kernels/interpolate.py", "offset lost", "tl.load(seed_ptr + 1)", "tl.load(seed_ptr + 1) * 0"),
+    Mutant("csrc/cuda/interpolate.cu", "ends swapped", "stored<T>(p.t *", "stored<T>((A(1) - p.t) *"),
+    Mutant("csrc/cuda/interpolate.cu", "seed lost", "static_cast<uint64_t>(seed[0])", "uint64_t{0}"),
 ]
 
 

@@ -11,13 +11,14 @@
 
 #include "../launcher.h"
 #include "../math.h"
+#include "block_sum.h"
 #include "launch.h"
 #include "vector.h"
 
 namespace gan_fast {
 namespace {
 
-constexpr int kThreads = 256, kWarps = kThreads / 32;
+constexpr int kThreads = 256;
 constexpr int64_t kMinSteps = 4;   // tiles that a block walks, at least: fewer, and the partial sums cost bandwidth
 constexpr int64_t kBlocks = 4096;  // about as many as fill the largest GPU a few times over
 constexpr int kSumRows = 32, kSumColumns = 8;
@@ -79,19 +80,6 @@ __device__ __forceinline__ A element(A v, A s, A w, A bias, A alpha, A gain, A c
     }
     return d;
   }
-}
-
-// The sum over the block, in thread 0.
-template <typename A>
-__device__ A block_sum(A v, int thread) {
-  __shared__ A warps[kWarps];
-  for (int lane = 16; lane > 0; lane /= 2) v += __shfl_xor_sync(0xffffffffu, v, lane);
-  if (thread % 32 == 0) warps[thread / 32] = v;
-  __syncthreads();
-  A total = A(0);
-  if (thread == 0)
-    for (int i = 0; i < kWarps; ++i) total += warps[i];
-  return total;
 }
 
 // The noise [samples, pixels] of the elements that a thread holds.
@@ -193,7 +181,7 @@ __global__ void __launch_bounds__(kThreads) bias_act_kernel(const Problem p) {
   } else {
     A sum = sums[0];
     for (int j = 1; j < SIZE; ++j) sum += sums[j];
-    sum = block_sum(sum, thread);
+    sum = block_sum<kThreads>(sum, thread);
     if (thread == 0) write(part * p.groups + group, sum);
   }
 }

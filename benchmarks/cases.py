@@ -14,7 +14,8 @@ MODES = ("forward", "forward_backward", "second_order")
 class Case:
     """One call of an op on float32 tensors.
 
-    shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps. quick: kept in a
+    shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps and "seed" as two
+    numbers. quick: kept in a
     --quick run. compiled: torch.compile runs too (each of its runs compiles for some ten seconds).
     """
 
@@ -81,6 +82,8 @@ TABLE: list[tuple[str, str, tuple[int, ...], dict[str, Any], bool, bool]] = [
     ("upsample2d", "digits", (16, 32, 16, 16), {"f": BINOMIAL}, False, False),
     ("minibatch_stddev", "end", (16, 512, 4, 4), {}, False, True),
     ("minibatch_stddev", "end", (8, 512, 4, 4), {}, True, True),
+    *(("square_sum", "images", (n, 3, s, s), {}, s == 64, s == 64) for n, s in ((16, 64), (8, 128))),
+    ("interpolate", "images", (8, 3, 128, 128), {"seed": (1, 2)}, False, False),
     *(("grid_sample", "warp", (16, 3, s, s), {}, s == 64, s == 64) for s in (64, 128, 256)),
     ("bias_act", "lrelu", (8, 512, 16, 16), {"act": "lrelu", "clamp": 256.0}, False, True),
     ("bias_act", "lrelu", (8, 256, 64, 64), {"act": "lrelu", "clamp": 256.0}, True, True),

@@ -244,7 +244,7 @@ def _check_samples(x_name: str, x: Tensor, y_name: str, y: Tensor) -> None:
 
 def _refuse_compiled(x: Tensor, y: Tensor) -> None:
     """What torch.compile made of a network has no second derivative, which PyTorch says too late or not at all."""
-    seen, left = {x.grad_fn}, [y.grad_fn]
+    seen, left = {x.grad_fn} - {y.grad_fn}, [y.grad_fn]
     while left:
         node = left.pop()
         if node is None or node in seen:

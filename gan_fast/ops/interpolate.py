@@ -75,8 +75,8 @@ def interpolate(a: Tensor, b: Tensor, seed: Tensor, *, backend: str | None = Non
         y[n] = a[n] + t[n] (b[n] - a[n]),  t[n] uniform in [0, 1)
         t[4 k], ..., t[4 k + 3] = the upper 24 bits of the four numbers of the counter (k, offset) under the seed
 
-    a, b: [N, ...], of one shape and dtype, float32, float64, float16 or bfloat16. Batches that lie alike in memory,
-    samples without gaps, are read as they are; others are copied. seed: (seed, offset), int64 [2], on their device, as
+    a, b: [N, ...], of one shape and dtype, float32, float64, float16 or bfloat16. a is copied if there are gaps in its
+    memory, b if it does not lie as a does. seed: (seed, offset), int64 [2], on their device, as
     `noise` takes it: the two draw from the same counter, so give them different offsets.
 
     Returns y: of a's dtype and memory format; half precision is computed in float32. Every backend draws the same t.

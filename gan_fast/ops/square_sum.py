@@ -23,11 +23,11 @@ def _without_gaps(x: Tensor) -> bool:
     return x.shape[0] <= 1 or x.stride(0) == expected
 
 
-def packed(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors, if they lie alike in memory, sample after sample; else contiguous copies."""
-    first = tensors[0]
-    alike = all(t.stride() == first.stride() for t in tensors)
-    return tensors if alike and _without_gaps(first) else tuple(t.contiguous() for t in tensors)
+def packed(first: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    """Tensors of one shape that lie alike in memory, sample after sample: those given, or copies of some of them."""
+    first = first if _without_gaps(first) else first.contiguous()
+    alike = (t if t.stride() == first.stride() else torch.empty_like(first).copy_(t) for t in others)
+    return first, *alike
 
 
 def _accumulator(dtype: torch.dtype) -> torch.dtype:

@@ -15,8 +15,8 @@ class Case:
     """One call of an op on float32 tensors.
 
     shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps and "seed" as two
-    numbers. quick: kept in a
-    --quick run. compiled: torch.compile runs too (each of its runs compiles for some ten seconds).
+    numbers. quick: kept in a --quick run. compiled: torch.compile runs too (each of its runs compiles for some ten
+    seconds).
     """
 
     op: str

@@ -19,8 +19,9 @@ OTHER_FORMAT = " channels_last"  # ends the name of a contender that is given it
 
 
 def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """x, and b where the op has one (a and b of interpolate): multiples of 1/64 such that x + b is never 0, where derivatives jump.
+    """x, and b where the op has one: multiples of 1/64 such that x + b is never 0, where derivatives jump.
 
+    For interpolate a and b, of any value.
     For grid_sample x and the points of an affine map, of which only x requires a gradient: multiples of 1/4096, so that
     their pixel coordinates are exact.
     """

@@ -172,8 +172,8 @@ def path_length(ws: Tensor, images: Tensor, seed: Tensor) -> Tensor:
         raise ValueError(f"images: got {images.ndim} dimensions, takes [N, C, ...]")
     arguments.check_seed("seed", seed)
     y = noise(images.shape, seed, images.new_full([], 1 / math.sqrt(math.prod(images.shape[2:]))))
-    layers = math.prod(ws.shape[1:-1])
-    return _root(square_sum(_gradient("ws", ws, "images", images, y)) / layers)
+    g = _gradient("ws", ws, "images", images, y)
+    return _root(square_sum(g) / math.prod(g.shape[1:-1]))
 
 
 def path_length_penalty(

@@ -11,12 +11,14 @@ from gan_fast.ops.backends import has_kernel
 from gan_fast.ops.bias_act import ACTIVATIONS, _bias_act, _bias_act_grad, _bias_act_grad2
 from gan_fast.ops.filtered_lrelu import _filtered_lrelu, _filtered_lrelu_grad
 from gan_fast.ops.grid_sample import _grid_sample, _grid_sample_adjoint, _grid_sample_grid_grad
+from gan_fast.ops.interpolate import _interpolate, _interpolate_grad
 from gan_fast.ops.minibatch_stddev import (
     _class_groups,
     _minibatch_stddev,
     _minibatch_stddev_grad,
     _minibatch_stddev_grad2,
 )
+from gan_fast.ops.square_sum import _square_sum, _square_sum_grad
 from gan_fast.ops.upfirdn2d import _upfirdn2d
 
 PAIRS = [(op, backend) for op in testing.OPS for backend in backends_of(op)]
@@ -299,6 +301,57 @@ def test_upfirdn2d_has_every_order() -> None:
         for _ in range(4):
             (true,) = torch.autograd.grad(true.sum(), [x], create_graph=True)
         torch.testing.assert_close(g, true)
+
+
+@pytest.mark.parametrize("route", testing.ROUTES)
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed"])
+def test_square_sum_and_interpolate_have_every_order(route: str, layout: str) -> None:
+    a, b = (testing.LAYOUTS[layout](torch.randn(3, 2, 3, 4, dtype=torch.float64)).requires_grad_() for _ in range(2))
+    seed = torch.tensor([1, 2])
+
+    def fourth(backend: str) -> list[torch.Tensor]:
+        g = ops.square_sum(ops.interpolate(a, b, seed, backend=backend), backend=backend).square()
+        for _ in range(3):
+            (g,) = torch.autograd.grad(g.sum(), [a], create_graph=True)
+        return [g, *torch.autograd.grad(g.sum(), [a, b])]
+
+    with testing.registered_route() if route == "registered" else torch.enable_grad():
+        for backend in backends_of("square_sum"):
+            for mine, true in zip(fourth(backend), fourth("reference"), strict=True):
+                torch.testing.assert_close(mine, true)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed"])
+def test_dense_samples_are_not_copied(launches: list, layout: str) -> None:
+    x = testing.LAYOUTS[layout](torch.randn(3, 2, 3, 4)).requires_grad_()
+    p = ops.square_sum(x, backend="cpu")
+    (dx,) = torch.autograd.grad(p.sum(), [x])
+    assert [args[0 if name == "square_sum" else 1].data_ptr() for name, args in launches] == [x.data_ptr()] * 2
+    assert dx.stride() == x.stride()
+
+
+@pytest.mark.parametrize("backend", backends_of("square_sum"))
+def test_opcheck_square_sum(backend: str) -> None:
+    x, y = (torch.randn(3, 2, 4, device=device_of(backend), requires_grad=True) for _ in range(2))
+    v = torch.randn(3, device=x.device, requires_grad=True)
+    for op, args in (
+        (_square_sum, (x, None, 1.0, backend)),
+        (_square_sum, (x, y, 2.0, backend)),
+        (_square_sum_grad, (v, x, 2.0, backend)),
+    ):
+        assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", backends_of("interpolate"))
+def test_opcheck_interpolate(backend: str) -> None:
+    a, b = (torch.randn(3, 2, 4, device=device_of(backend), requires_grad=True) for _ in range(2))
+    seed = torch.tensor([1, 2], device=a.device)
+    for op, args in (
+        (_interpolate, (a, b, seed, backend)),
+        (_interpolate_grad, (a, seed, True, True, backend)),
+        (_interpolate_grad, (a, seed, False, True, backend)),
+    ):
+        assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
 
 
 @pytest.mark.parametrize("backend", backends_of("bias_act"))

@@ -247,7 +247,7 @@ BUGS = {
     "mean of the batch differentiated": ("decay).detach()", "decay)"),
     "moving mean stands": ("to(mean.dtype), decay)", "to(mean.dtype), 0.0)"),
     "direction not normalised": ("1 / math.sqrt(math.prod(images.shape[2:]))", "1.0"),
-    "layers summed": (") / layers)", "))"),
+    "layers summed": (" / math.prod(g.shape[1:-1])", ""),
     "step not divided out": ("(difference / sigma)", "difference"),
     "noise of unit size": ("x.new_full([], sigma)", "x.new_full([], 1.0)"),
 }  # fmt: skip

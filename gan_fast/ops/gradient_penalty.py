@@ -6,10 +6,10 @@ makes for them; those of a discriminator D choose points of their own and call i
 functools.partial. On the way no gradient of a weight is computed.
 
 Costs are counted in passes: one is what the convolutions of D cost forward, or one of their two gradients; D(x) and the
-backward pass of the penalty count. Four of the six of `r1` are its own (forward, gradient in x, and of that the
-derivatives in its cotangent and in the weights); two are the backward pass of D(x), which only curvature before a
-convolution needs (swish, minibatch stddev), but which PyTorch's convolution runs with zeros without. docs/penalties.md
-has them measured, and says what works under torch.compile, autocast and DistributedDataParallel.
+backward pass of the penalty count. The four of `r1` are D(x), its gradient in x, and of that the derivatives in its
+cotangent and in the weights. Curvature (swish, minibatch stddev) sends a gradient back to what lies before it: at most
+two more. docs/penalties.md has them measured, and says what works under torch.compile, autocast and
+DistributedDataParallel.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def r1(x: Tensor, logits: Tensor) -> Tensor:
     and where logits of one sample depend on others (minibatch stddev) the gradient of the sum of all is taken, as in
     the published implementations. The loss of Mescheder et al. is gamma / 2 * p.mean().
 
-    Returns [N]. Cost: 6 passes; 3 more than the loss, where that shares D(x).
+    Returns [N]. Cost: 4 passes; 3 more than the loss, where that shares D(x).
 
     Raises TypeError or ValueError that names the argument; RuntimeError under torch.no_grad, and where D is a compiled
     function, which has no second derivative.
@@ -74,7 +74,7 @@ def wgan_gp(
     (seed, offset), int64 [2], on their device: another offset at each step, and on each rank. Where the gradient is 0
     the penalty has the derivative 0, not NaN.
 
-    Returns [N]. Cost: 6 passes.
+    Returns [N]. Cost: 4 passes.
 
     Raises what `r1` raises.
 
@@ -91,7 +91,7 @@ def zero_centred_gp(D: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, s
 
     Arguments and errors are those of `wgan_gp`.
 
-    Returns [N]. Cost: 6 passes.
+    Returns [N]. Cost: 4 passes.
 
     Source: Thanh-Tung et al. 2019, Improving generalization and stability of generative adversarial networks (arXiv
     1902.03984), the zero-centered gradient penalty on interpolates.
@@ -114,7 +114,7 @@ def dragan(
     sigma: standard deviation of the noise, in the unit of the images. The other arguments and the errors are those of
     `wgan_gp`.
 
-    Returns [N]. Cost: 6 passes.
+    Returns [N]. Cost: 4 passes.
 
     Source: Kodali et al. 2017, On convergence and stability of GANs (arXiv 1705.07215), section 2.4.
     """
@@ -161,7 +161,7 @@ def path_length(ws: Tensor, images: Tensor, seed: Tensor) -> Tensor:
     synthesis keep of their gradient.
 
     Returns lengths [N]; `path_length_penalty` compares them with their moving mean. Cost: 6 passes of the synthesis,
-    the most expensive phase per image: published training draws half a batch of latents for it.
+    whose modulation is curved; published training draws half a batch of latents for it.
 
     Raises what `r1` raises.
 

@@ -242,6 +242,20 @@ def test_gradients_nobody_asked_for_are_not_computed(launches: list, route: str,
 
 
 @pytest.mark.parametrize("route", testing.ROUTES)
+def test_a_gradient_that_is_absent_is_not_replaced_by_zeros(launches: list, route: str) -> None:
+    """A penalty of a piecewise linear network depends on no activation: no gradient runs through the network."""
+    x = torch.randn(2, 3, 4, 4, requires_grad=True)
+    w = torch.randn(3, 3, 3, 3, requires_grad=True)
+    with testing.registered_route() if route == "registered" else torch.enable_grad():
+        y = x
+        for _ in range(2):
+            y = ops.bias_act(torch.nn.functional.conv2d(y, w, padding=1), act="lrelu", backend="cpu")
+        ops.r1(x, y).mean().backward()
+    forward, inner, outer = ["bias_act"] * 2, ["bias_act_grad"] * 2, ["square_sum", "square_sum_grad", "bias_act_grad"]
+    assert [name for name, _ in launches] == [*forward, *inner, *outer]
+
+
+@pytest.mark.parametrize("route", testing.ROUTES)
 def test_one_launch_for_each_order(launches: list, route: str) -> None:
     x = torch.randn(8, 4, 4, 4, requires_grad=True)
     with testing.registered_route() if route == "registered" else torch.enable_grad():

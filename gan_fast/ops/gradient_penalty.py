@@ -52,7 +52,7 @@ def r2(x: Tensor, logits: Tensor) -> Tensor:
     x: [N, ...], generated images, cut off from the generator: x = G(z).detach().requires_grad_().
 
     Source: Mescheder et al. 2018, Which training methods for GANs do actually converge? (arXiv 1801.04406), equation
-    10; beside R1: Huang et al. 2024, The GAN is dead; long live the GAN! (arXiv 2501.05441), section 2.
+    10; beside R1: Huang et al. 2024, The GAN is dead; long live the GAN! (arXiv 2501.05441).
     """
     return r1(x, logits)
 
@@ -79,7 +79,7 @@ def wgan_gp(
     Raises what `r1` raises.
 
     Source: Gulrajani et al. 2017, Improved training of Wasserstein GANs (arXiv 1704.00028), equation 3; one-sided:
-    Petzka et al. 2018, On the regularization of Wasserstein GANs (arXiv 1709.08894), section 5.
+    Petzka et al. 2018, On the regularization of Wasserstein GANs (arXiv 1709.08894), there called LP.
     """
     return _distance(_squared_norm_at(D, interpolate(real.detach(), fake.detach(), seed)), target, one_sided)
 
@@ -116,7 +116,7 @@ def dragan(
 
     Returns [N]. Cost: 4 passes.
 
-    Source: Kodali et al. 2017, On convergence and stability of GANs (arXiv 1705.07215), section 2.4.
+    Source: Kodali et al. 2017, On convergence and stability of GANs (arXiv 1705.07215), there called DRAGAN.
     """
     return _distance(_squared_norm_at(D, _perturbed(real, seed, sigma)), target, one_sided)
 
@@ -137,8 +137,8 @@ def finite_difference_r1(
 
     Returns [N]. Cost: 6 passes; 3 more than the loss, where that shares D(x).
 
-    Source: approximated R1, Lin et al. 2025, Diffusion adversarial post-training for one-step video generation (arXiv
-    2501.08316), section 3.4.
+    Source: Lin et al. 2025, Diffusion adversarial post-training for one-step video generation (arXiv 2501.08316), there
+    called approximated R1.
     """
     _check_samples("x", x, "logits", logits)
     moved = D(_perturbed(x, seed, sigma))

@@ -14,8 +14,9 @@ MODES = ("forward", "forward_backward", "second_order")
 class Case:
     """One call of an op on float32 tensors.
 
-    shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps. quick: kept in a
-    --quick run. compiled: torch.compile runs too (each of its runs compiles for some ten seconds).
+    shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps and "seed" as two
+    numbers. quick: kept in a --quick run. compiled: torch.compile runs too (each of its runs compiles for some ten
+    seconds).
     """
 
     op: str
@@ -85,6 +86,8 @@ TABLE: list[tuple[str, str, tuple[int, ...], dict[str, Any], bool, bool]] = [
         ("modulate", "lrelu", s, {"act": "lrelu", "clamp": 256.0}, s[1] == 128, s[1] in (128, 512))
         for s in ((8, 512, 16, 16), (4, 128, 64, 64))
     ),
+    *(("square_sum", "images", (n, 3, s, s), {}, s == 64, s == 64) for n, s in ((16, 64), (8, 128))),
+    ("interpolate", "images", (8, 3, 128, 128), {"seed": (1, 2)}, False, False),
     *(("grid_sample", "warp", (16, 3, s, s), {}, s == 64, s == 64) for s in (64, 128, 256)),
     ("bias_act", "lrelu", (8, 512, 16, 16), {"act": "lrelu", "clamp": 256.0}, False, True),
     ("bias_act", "lrelu", (8, 256, 64, 64), {"act": "lrelu", "clamp": 256.0}, True, True),

@@ -22,6 +22,7 @@ def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32)
     """x, and b where the op has one: multiples of 1/64 such that x + b is never 0, where derivatives jump.
 
     For modulate x, s, noise, strength and b, where s and the strength are powers of 2; the noise requires no gradient.
+    For interpolate a and b, of any value.
     For grid_sample x and the points of an affine map, of which only x requires a gradient: multiples of 1/4096, so that
     their pixel coordinates are exact.
     """
@@ -46,6 +47,8 @@ def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32)
         theta = torch.tensor([[0.9, 0.2, 0.1], [-0.2, 0.9, 0.05]], device=device, dtype=dtype)
         grid = F.affine_grid(theta.expand(case.shape[0], 2, 3), list(case.shape), align_corners=False)
         return [x.requires_grad_(), torch.round(4096 * grid) / 4096]
+    if case.op == "interpolate":
+        tensors.append(torch.empty_like(x).copy_(draw(*case.shape)))
     return [t.requires_grad_() for t in tensors]
 
 
@@ -55,6 +58,8 @@ def settings_of(case: Case, device: torch.device) -> dict:
         settings["f"] = ops.setup_filter(settings["f"], device=device)
     for name in settings.keys() & {"fu", "fd"}:
         settings[name] = torch.tensor(settings[name], device=device)
+    if "seed" in settings:
+        settings["seed"] = torch.tensor(settings["seed"], device=device)
     return settings
 
 
@@ -73,8 +78,8 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
             return ops.modulate(x, s, noise=noise, strength=strength, b=b, **settings)
 
     call = functools.partial(function, **settings)
-    with_kernels = ("bias_act", "filtered_lrelu", "grid_sample", "minibatch_stddev", "modulate")
-    primitive = case.op if case.op in with_kernels else "upfirdn2d"
+    names = "bias_act filtered_lrelu grid_sample interpolate minibatch_stddev modulate square_sum"
+    primitive = case.op if case.op in names.split() else "upfirdn2d"
     found: dict[str, Function] = {
         backend: functools.partial(call, backend=backend)
         for backend in backends.BACKENDS
@@ -93,7 +98,9 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
     if case.op == "grid_sample":
         plain = {"plain": functools.partial(F.grid_sample, align_corners=False)}
         return found | (plain if mode != "second_order" else {})  # which F.grid_sample does not have
-    return found if case.op == "minibatch_stddev" else found | plain_resampling(case, settings["f"])
+    if case.op == "square_sum":
+        return found | {"plain": lambda x: x.square().sum([1, 2, 3])}
+    return found if case.op in ("interpolate", "minibatch_stddev") else found | plain_resampling(case, settings["f"])
 
 
 def plain_bias_act(act: str, clamp: float | None = None) -> dict[str, Function]:

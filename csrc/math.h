@@ -173,6 +173,15 @@ GF_HD void philox(uint64_t key, uint64_t low, uint64_t high, uint32_t (&c)[4]) {
   }
 }
 
+// The i-th number in [0, 1) of the counter, exact in float.
+template <typename A>
+GF_HD A uniform(uint64_t seed, uint64_t offset, uint64_t i) {
+  uint32_t c[4];
+  philox(seed, i / 4, offset, c);
+  const uint32_t even = i & 2 ? c[2] : c[0], odd = i & 2 ? c[3] : c[1];  // an index would need a stack on a GPU
+  return A((i & 1 ? odd : even) >> 8) * A(0x1p-24);
+}
+
 #if defined(__CUDA_ARCH__)
 GF_HD float log_of(float u) { return logf(u); }
 GF_HD double log_of(double u) { return log(u); }

@@ -11,6 +11,7 @@
 
 #include "../launcher.h"
 #include "../math.h"
+#include "block_sum.h"
 #include "sums.h"
 
 namespace gan_fast {
@@ -73,19 +74,6 @@ __device__ __forceinline__ A element(A v, A s, A w, A bias, A alpha, A gain, A c
     }
     return d;
   }
-}
-
-// The sum over the block, in thread 0.
-template <typename A>
-__device__ A block_sum(A v, int thread) {
-  __shared__ A warps[kWarps];
-  for (int lane = 16; lane > 0; lane /= 2) v += __shfl_xor_sync(0xffffffffu, v, lane);
-  if (thread % 32 == 0) warps[thread / 32] = v;
-  __syncthreads();
-  A total = A(0);
-  if (thread == 0)
-    for (int i = 0; i < kWarps; ++i) total += warps[i];
-  return total;
 }
 
 // The noise [samples, pixels] of the elements that a thread holds.
@@ -187,7 +175,7 @@ __global__ void __launch_bounds__(kThreads) bias_act_kernel(const Problem p) {
   } else {
     A sum = sums[0];
     for (int j = 1; j < SIZE; ++j) sum += sums[j];
-    sum = block_sum(sum, thread);
+    sum = block_sum<kThreads>(sum, thread);
     if (thread == 0) write(part * p.groups + group, sum);
   }
 }

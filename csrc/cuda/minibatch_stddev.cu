@@ -12,13 +12,14 @@
 
 #include "../launcher.h"
 #include "../math.h"
+#include "block_sum.h"
 #include "launch.h"
 #include "vector.h"
 
 namespace gan_fast {
 namespace {
 
-constexpr int kThreads = 512, kWarps = kThreads / 32;
+constexpr int kThreads = 512;
 constexpr int64_t kParts = 32;  // blocks that share a statistic, at most: each gathers the gradient of that statistic
 constexpr double kEps = 1e-8;
 
@@ -35,19 +36,6 @@ struct Problem {
   int64_t across, tiles, steps, parts;
   bool vectors;  // rows are whole, aligned vectors
 };
-
-// The sum over the block, in every thread.
-template <typename A>
-__device__ A block_sum(A v, int thread) {
-  __shared__ A warps[kWarps];
-  for (int lane = 16; lane > 0; lane /= 2) v += __shfl_xor_sync(0xffffffffu, v, lane);
-  if (thread % 32 == 0) warps[thread / 32] = v;
-  __syncthreads();
-  A total = A(0);
-  for (int i = 0; i < kWarps; ++i) total += warps[i];
-  __syncthreads();  // the next sum takes the same memory
-  return total;
-}
 
 template <typename T, int ORDER>
 __global__ void __launch_bounds__(kThreads, 1) minibatch_stddev_kernel(const Problem p) {
@@ -75,7 +63,7 @@ __global__ void __launch_bounds__(kThreads, 1) minibatch_stddev_kernel(const Pro
   A a = A(0);  // the gradient at each sigma
   if constexpr (ORDER > 0) {
     for (int64_t i = thread; i < uses; i += kThreads) a += computed(v_ptr[use(i)]);
-    a = block_sum(a, thread) / values;
+    a = block_sum<kThreads>(a, thread) / values;
   }
 
   const int tile_width = blockDim.x * SIZE, stride = p.vectors ? 1 : blockDim.x;
@@ -157,7 +145,7 @@ __global__ void __launch_bounds__(kThreads, 1) minibatch_stddev_kernel(const Pro
   }
 
   if (ORDER == 1 || y_ptr == nullptr) return;
-  const T s = stored<T>(block_sum(result, thread) / values);
+  const T s = stored<T>(block_sum<kThreads>(result, thread) / values);
   for (int64_t i = thread; i < uses; i += kThreads) y_ptr[use(i)] = s;
 }
 

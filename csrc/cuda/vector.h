@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <stdexcept>
+#include <type_traits>
 
 #include "../tensor.h"
 
@@ -92,6 +93,17 @@ void with_dtype(DType dtype, F&& f) {
     default:
       throw std::invalid_argument("dtype: takes a floating-point type");
   }
+}
+
+// Calls f with a value of the element type and the size of a vector of it: 16 bytes' worth, or one element.
+template <typename F>
+void with_vectors(DType dtype, bool vectors, F&& f) {
+  with_dtype(dtype, [&](auto type) {
+    if (vectors)
+      f(type, std::integral_constant<int, kVectorBytes / sizeof(type)>());
+    else
+      f(type, std::integral_constant<int, 1>());
+  });
 }
 
 }  // namespace gan_fast

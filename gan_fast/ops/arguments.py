@@ -44,6 +44,13 @@ def check_labels(name: str, labels: object, x: Tensor) -> None:
     check_same_device(name, labels, x)
 
 
+def check_seed(name: str, seed: object) -> None:
+    """Seed and offset of a counter."""
+    if not isinstance(seed, Tensor) or seed.dtype != torch.int64 or seed.shape != (2,):
+        got = f"{seed.dtype} {tuple(seed.shape)}" if isinstance(seed, Tensor) else repr(seed)
+        raise ValueError(f"{name}: got {got}, takes an int64 tensor of two elements, seed and offset")
+
+
 def real(name: str, value: object) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -46,7 +46,7 @@ def _product(a: int, b: Tensor) -> tuple[Tensor, Tensor]:
     return high >> 16, (high << 16 | low & 0xFFFF) & _LOW
 
 
-def _philox(seed: Tensor, offset: Tensor, block: Tensor) -> list[Tensor]:
+def philox(seed: Tensor, offset: Tensor, block: Tensor) -> list[Tensor]:
     """Philox4x32-10: four 32-bit numbers, in int64, of each block of the counter (block, offset) under the key seed."""
     k = [seed & _LOW, seed >> 32 & _LOW]
     c = [block & _LOW, block >> 32 & _LOW, (offset & _LOW).expand_as(block), (offset >> 32 & _LOW).expand_as(block)]
@@ -59,7 +59,7 @@ def _philox(seed: Tensor, offset: Tensor, block: Tensor) -> list[Tensor]:
 
 def _reference(strength: Tensor, seed: Tensor, shape: Sequence[int]) -> Tensor:
     n = math.prod(shape)
-    c = _philox(seed[0], seed[1], torch.arange((n + 3) // 4, device=seed.device))
+    c = philox(seed[0], seed[1], torch.arange((n + 3) // 4, device=seed.device))
     z = []
     for first, second in (c[:2], c[2:]):
         dtype = torch.promote_types(strength.dtype, torch.float32)
@@ -89,9 +89,7 @@ def noise(shape: Sequence[int], seed: Tensor, strength: Tensor | None = None, *,
     1958. Noise of a layer: StyleGAN, Karras et al. 2019 (arXiv 1812.04948), section 2.
     """
     shape = arguments.integers("shape", list(shape) if isinstance(shape, torch.Size) else shape, range(9), minimum=0)
-    if not isinstance(seed, Tensor) or seed.dtype != torch.int64 or seed.shape != (2,):
-        got = f"{seed.dtype} {tuple(seed.shape)}" if isinstance(seed, Tensor) else repr(seed)
-        raise ValueError(f"seed: got {got}, takes an int64 tensor of two elements, seed and offset")
+    arguments.check_seed("seed", seed)
     if strength is None:
         strength = torch.ones([], device=seed.device)
     else:

@@ -101,7 +101,12 @@ class Primitive:
                 "for a higher order use backend='reference'"
             )
 
-        setup = setup_context or (lambda ctx, inputs, output: None)
+        def setup(ctx: FunctionCtx, inputs: tuple, output: Any) -> None:
+            # a gradient that is absent stays so: zeros in its place would run through everything before
+            ctx.set_materialize_grads(False)
+            if setup_context is not None:
+                setup_context(ctx, inputs, output)
+
         num_args = len(self.registered._schema.arguments)
 
         def derive(ctx: FunctionCtx, *grads: Tensor | None) -> tuple:
@@ -113,7 +118,6 @@ class Primitive:
 
         def forward(ctx: FunctionCtx, *args: Any) -> Any:
             output = self._launch(*args)
-            ctx.set_materialize_grads(False)
             setup(ctx, args, output)
             return output
 

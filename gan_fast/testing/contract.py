@@ -138,9 +138,9 @@ def check(
     found = evaluate(sample, backend, dtype, device, order, route)
     checks = []
     for name, true in truth.items():
-        got = found[name]
-        if got.dtype != dtype or got.shape != true.shape:
-            raise AssertionError(f"{sample} {backend}: {name} is {got.dtype} {got.shape}, not {dtype} {true.shape}")
+        got, expected = found[name], own[name].dtype if own else dtype
+        if got.dtype != expected or got.shape != true.shape:
+            raise AssertionError(f"{sample} {backend}: {name} is {got.dtype} {got.shape}, not {expected} {true.shape}")
         finite = true[true.isfinite()]
         scale = finite.abs().max().item() if finite.numel() else 0.0
         if dtype in FULL_PRECISION:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gan_fast.augment import translate
 from gan_fast.data import seeded_generator
 from gan_fast.losses import logistic_discriminator, logistic_generator, mode_seeking
-from gan_fast.ops import r1_penalty
+from gan_fast.ops import r1
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Phases:
         """r1_interval * gamma / 2 * |d D(x, c) / dx|^2: [N]. Mescheder et al., arXiv 1801.04406, equation 9."""
         rng = self._start(step, "Dr1")
         x = translate(x, self.translate, rng).detach().requires_grad_()
-        return r1_penalty(x, self.discriminator(x, c)) * (self.gamma / 2 * self.r1_interval)
+        return r1(x, self.discriminator(x, c)) * (self.gamma / 2 * self.r1_interval)
 
     def _draw(self, rng: torch.Generator, c: Tensor, update_emas: bool = False) -> tuple[Tensor, Tensor]:
         mapping = self.generator.mapping

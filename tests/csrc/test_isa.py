@@ -12,6 +12,8 @@ from gan_fast import _cpu, ops, testing
 ISAS = ("plain", "avx2", "avx512")
 FEW = {
     "bias_act": ("lrelu-bias-clamp", "swish-bias", "softplus-bias-clamp", "elu-bias", "lrelu-large", "lrelu-2d"),
+    "square_sum": ("contiguous", "spans-channels_last", "odd-contiguous", "one-long", "numbers"),
+    "interpolate": ("contiguous", "spans-channels_last", "odd-contiguous", "numbers"),
     "filtered_lrelu": (
         *(
             "up2-down2-wide-contiguous",
@@ -76,6 +78,10 @@ def _results(threads: int, channels_last: bool) -> list[torch.Tensor]:
         grads += torch.autograd.grad(z, [x, b], torch.ones_like(z))
         m = ops.modulate(x, s, noise=noise, strength=strength, b=b, act="lrelu", clamp=1.0, backend="cpu")
         grads += torch.autograd.grad(m, [x, s, strength, b], torch.ones_like(m))
+        squares = ops.square_sum(x, backend="cpu")
+        between = ops.interpolate(x, 2 * x.flip(0), torch.tensor([1, 2]), backend="cpu")
+        for p in (squares, between):
+            grads += (p.detach(), *torch.autograd.grad(p, [x], torch.ones_like(p)))
         return [y.detach(), up.detach(), down.detach(), z.detach(), m.detach(), *grads]
     finally:
         torch.set_num_threads(before)

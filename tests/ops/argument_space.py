@@ -10,8 +10,10 @@ from gan_fast.ops.bias_act import ACTIVATIONS
 from gan_fast.testing import LAYOUTS, Sample
 from gan_fast.testing.samples.bias_act import away_from_kinks
 from gan_fast.testing.samples.grid_sample import points_sample
+from gan_fast.testing.samples.interpolate import interpolate_sample
 from gan_fast.testing.samples.minibatch_stddev import stddev_sample
 from gan_fast.testing.samples.modulate import OPTIONS, modulate_sample
+from gan_fast.testing.samples.square_sum import square_sum_sample
 
 SIZES = st.integers(1, 20)
 # the vector paths of kernels begin at widths and channel counts like these
@@ -151,6 +153,23 @@ def grid_sample(draw: st.DrawFn) -> Sample:
     return points_sample("drawn", shape, size, layout, draw(st.booleans()))
 
 
+@st.composite
+def square_sum(draw: st.DrawFn) -> Sample:
+    """Samples of any rank and size, of four dimensions in every layout, also longer than a span or a tile."""
+    rank = draw(st.sampled_from([4, 4, 4, 1, 2, 3, 5]))
+    sides = [draw(WIDTHS if rank < 5 else st.integers(1, 5)) for _ in range(rank - 1)]
+    layout = draw(st.sampled_from(sorted(LAYOUTS))) if rank == 4 else "contiguous"
+    return square_sum_sample("drawn", (draw(BATCHES), *sides), layout)
+
+
+@st.composite
+def interpolate(draw: st.DrawFn) -> Sample:
+    """Batches of any size, in every layout, under any offset."""
+    shape = (draw(st.integers(0, 9)), draw(SIZES), draw(SIZES), draw(WIDTHS))
+    offset = draw(st.integers(-(2**63), 2**63 - 1))
+    return interpolate_sample("drawn", shape, draw(st.sampled_from(sorted(LAYOUTS))), offset)
+
+
 STRATEGIES = {
     "upfirdn2d": upfirdn2d,
     "bias_act": bias_act,
@@ -158,18 +177,21 @@ STRATEGIES = {
     "minibatch_stddev": minibatch_stddev,
     "modulate": modulate,
     "grid_sample": grid_sample,
+    "square_sum": square_sum,
+    "interpolate": interpolate,
 }
 
 
 @st.composite
 def not_finite(draw: st.DrawFn, op: str) -> Sample:
-    """A sample with a NaN or an infinity somewhere in x."""
+    """A sample with a NaN or an infinity somewhere in its first tensor."""
     sample = draw(STRATEGIES[op]())
-    x = sample.tensors["x"]
+    name = sample.differentiable[0]
+    x = sample.tensors[name]
     assume(x.numel() > 0)
     value = draw(st.sampled_from([math.nan, math.inf, -math.inf]))
     at = draw(st.integers(0, x.numel() - 1))
     x = x.contiguous().clone()
     x.view(-1)[at] = value
     x = LAYOUTS[sample.layout](x)
-    return Sample(op, "not finite", sample.tensors | {"x": x}, sample.settings, sample.layout, sample.differentiable)
+    return Sample(op, "not finite", sample.tensors | {name: x}, sample.settings, sample.layout, sample.differentiable)

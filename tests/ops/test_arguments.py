@@ -74,7 +74,18 @@ BAD = [
     (ops.grid_sample, {"x": X, "grid": G[:1]}, r"grid: got \(1, 4, 4, 2\), takes \[2, H', W', 2\]"),
     (ops.affine_warp, {"x": X, "theta": torch.ones(2, 3, 3)}, r"theta: got \(2, 3, 3\), takes \(2, 2, 3\)"),
     (ops.affine_warp, {"x": X, "theta": torch.ones(2, 2, 3), "size": [4, 0]}, r"size: got \[4, 0\]"),
-    (ops.r1_penalty, {"x": X, "logits": X.sum([1, 2, 3])}, "x: does not require a gradient"),
+    (ops.square_sum, {"x": torch.ones([])}, "x: got 0 dimensions"),
+    (
+        ops.interpolate,
+        {"a": X, "b": X[:1], "seed": torch.tensor([1, 2])},
+        r"b: got torch.float32 \(1, 3, 8, 8\), takes",
+    ),
+    (
+        ops.interpolate,
+        {"a": X, "b": X, "seed": torch.tensor([1.0, 2])},
+        r"seed: got torch.float32 \(2,\), takes an int64",
+    ),
+    (ops.r1, {"x": X, "logits": X.sum([1, 2, 3])}, "x: does not require a gradient"),
 ]
 
 
@@ -87,9 +98,9 @@ def test_refused_by_name(op, arguments: dict, message: str) -> None:
         assert torch.equal(arguments[name], value)
 
 
-def test_r1_penalty_of_unrelated_logits() -> None:
+def test_r1_of_unrelated_logits() -> None:
     x = X.clone().requires_grad_()
     with pytest.raises(ValueError, match="logits: do not depend on x"):
-        ops.r1_penalty(x, torch.ones(2, requires_grad=True))
-    with pytest.raises(ValueError, match="logits: got 3 samples, takes 2"):
-        ops.r1_penalty(x, x.sum() * torch.ones(3))
+        ops.r1(x, torch.ones(2, requires_grad=True))
+    with pytest.raises(ValueError, match=r"logits: got shape \(3,\), takes as many samples as x of shape \(2, "):
+        ops.r1(x, x.sum() * torch.ones(3))

@@ -158,11 +158,11 @@ def test_affine_warp_by_a_pixel_shifts(device: torch.device) -> None:
     torch.testing.assert_close(y[..., -1], torch.zeros_like(y[..., -1]))
 
 
-def test_r1_penalty_and_its_weight_gradient_of_a_quadratic(device: torch.device) -> None:
+def test_r1_and_its_weight_gradient_of_a_quadratic(device: torch.device) -> None:
     """D(x) = w . x^2 has the penalty 4 sum of w^2 x^2, whose gradient in w is 8 w x^2."""
     x = randn(3, 5, device=device, requires_grad=True)
     w = randn(5, device=device, requires_grad=True)
-    penalty = ops.r1_penalty(x, (x.square() * w).sum(1))
+    penalty = ops.r1(x, (x.square() * w).sum(1))
     torch.testing.assert_close(penalty, 4 * (w * x).square().sum(1))
     penalty.sum().backward()
     torch.testing.assert_close(w.grad, 8 * w * x.square().sum(0))

@@ -11,6 +11,7 @@ from gan_fast.ops.backends import has_kernel
 from gan_fast.ops.bias_act import ACTIVATIONS, _bias_act, _bias_act_grad, _bias_act_grad2
 from gan_fast.ops.filtered_lrelu import _filtered_lrelu, _filtered_lrelu_grad
 from gan_fast.ops.grid_sample import _grid_sample, _grid_sample_adjoint, _grid_sample_grid_grad
+from gan_fast.ops.interpolate import _interpolate, _interpolate_grad
 from gan_fast.ops.minibatch_stddev import (
     _class_groups,
     _minibatch_stddev,
@@ -18,6 +19,7 @@ from gan_fast.ops.minibatch_stddev import (
     _minibatch_stddev_grad2,
 )
 from gan_fast.ops.modulate import _modulate, _modulate_grad, _modulate_tangent
+from gan_fast.ops.square_sum import _square_sum, _square_sum_grad
 from gan_fast.ops.upfirdn2d import _upfirdn2d
 from gan_fast.testing.samples.modulate import modulate_sample
 
@@ -69,7 +71,7 @@ def test_equal_bits_on_two_runs(sample: testing.Sample, backend: str) -> None:
         torch.testing.assert_close(value, again[name], rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize(("op", "backend"), [(op, b) for op, b in PAIRS if op != "noise"])
+@pytest.mark.parametrize(("op", "backend"), [(op, b) for op, b in PAIRS if op not in ("noise", "square_sum")])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_memory_format_is_kept(op: str, backend: str, memory_format: torch.memory_format) -> None:
     x = torch.randn(2, 6, 8, 8, device=device_of(backend)).contiguous(memory_format=memory_format)
@@ -77,6 +79,7 @@ def test_memory_format_is_kept(op: str, backend: str, memory_format: torch.memor
         "bias_act": {},
         "conv2d": {"w": torch.randn(4, 6, 3, 3, device=x.device)},
         "grid_sample": {"grid": torch.rand(2, 5, 7, 2, device=x.device)},
+        "interpolate": {"b": torch.randn(2, 6, 8, 8, device=x.device), "seed": torch.tensor([1, 2], device=x.device)},
         "minibatch_stddev": {},
         "modulate": {"s": torch.randn(2, 6, device=x.device), "act": "lrelu"},
         "upfirdn2d": {"f": ops.setup_filter([1, 3, 3, 1], device=x.device), "up": 2, "padding": 1},
@@ -256,6 +259,20 @@ def test_gradients_nobody_asked_for_are_not_computed(launches: list, route: str,
 
 
 @pytest.mark.parametrize("route", testing.ROUTES)
+def test_a_gradient_that_is_absent_is_not_replaced_by_zeros(launches: list, route: str) -> None:
+    """A penalty of a piecewise linear network depends on no activation: no gradient runs through the network."""
+    x = torch.randn(2, 3, 4, 4, requires_grad=True)
+    w = torch.randn(3, 3, 3, 3, requires_grad=True)
+    with testing.registered_route() if route == "registered" else torch.enable_grad():
+        y = x
+        for _ in range(2):
+            y = ops.bias_act(torch.nn.functional.conv2d(y, w, padding=1), act="lrelu", backend="cpu")
+        ops.r1(x, y).mean().backward()
+    forward, inner, outer = ["bias_act"] * 2, ["bias_act_grad"] * 2, ["square_sum", "square_sum_grad", "bias_act_grad"]
+    assert [name for name, _ in launches] == [*forward, *inner, *outer]
+
+
+@pytest.mark.parametrize("route", testing.ROUTES)
 def test_one_launch_for_each_order(launches: list, route: str) -> None:
     x = torch.randn(8, 4, 4, 4, requires_grad=True)
     with testing.registered_route() if route == "registered" else torch.enable_grad():
@@ -361,6 +378,57 @@ def test_upfirdn2d_has_every_order() -> None:
         for _ in range(4):
             (true,) = torch.autograd.grad(true.sum(), [x], create_graph=True)
         torch.testing.assert_close(g, true)
+
+
+@pytest.mark.parametrize("route", testing.ROUTES)
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed"])
+def test_square_sum_and_interpolate_have_every_order(route: str, layout: str) -> None:
+    a, b = (testing.LAYOUTS[layout](torch.randn(3, 2, 3, 4, dtype=torch.float64)).requires_grad_() for _ in range(2))
+    seed = torch.tensor([1, 2])
+
+    def fourth(backend: str) -> list[torch.Tensor]:
+        g = ops.square_sum(ops.interpolate(a, b, seed, backend=backend), backend=backend).square()
+        for _ in range(3):
+            (g,) = torch.autograd.grad(g.sum(), [a], create_graph=True)
+        return [g, *torch.autograd.grad(g.sum(), [a, b])]
+
+    with testing.registered_route() if route == "registered" else torch.enable_grad():
+        for backend in backends_of("square_sum"):
+            for mine, true in zip(fourth(backend), fourth("reference"), strict=True):
+                torch.testing.assert_close(mine, true)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed"])
+def test_dense_samples_are_not_copied(launches: list, layout: str) -> None:
+    x = testing.LAYOUTS[layout](torch.randn(3, 2, 3, 4)).requires_grad_()
+    p = ops.square_sum(x, backend="cpu")
+    (dx,) = torch.autograd.grad(p.sum(), [x])
+    assert [args[0 if name == "square_sum" else 1].data_ptr() for name, args in launches] == [x.data_ptr()] * 2
+    assert dx.stride() == x.stride()
+
+
+@pytest.mark.parametrize("backend", backends_of("square_sum"))
+def test_opcheck_square_sum(backend: str) -> None:
+    x, y = (torch.randn(3, 2, 4, device=device_of(backend), requires_grad=True) for _ in range(2))
+    v = torch.randn(3, device=x.device, requires_grad=True)
+    for op, args in (
+        (_square_sum, (x, None, 1.0, backend)),
+        (_square_sum, (x, y, 2.0, backend)),
+        (_square_sum_grad, (v, x, 2.0, backend)),
+    ):
+        assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("backend", backends_of("interpolate"))
+def test_opcheck_interpolate(backend: str) -> None:
+    a, b = (torch.randn(3, 2, 4, device=device_of(backend), requires_grad=True) for _ in range(2))
+    seed = torch.tensor([1, 2], device=a.device)
+    for op, args in (
+        (_interpolate, (a, b, seed, backend)),
+        (_interpolate_grad, (a, seed, True, True, backend)),
+        (_interpolate_grad, (a, seed, False, True, backend)),
+    ):
+        assert set(opcheck(op.registered, args).values()) == {"SUCCESS"}
 
 
 @pytest.mark.parametrize("backend", backends_of("bias_act"))

@@ -25,16 +25,7 @@ from gan_fast.losses import logistic_discriminator, logistic_generator
 from gan_fast.models.stylegan2 import build
 from gan_fast.ops import use_backend
 
-ALLOCATIONS = (
-    "empty",
-    "new_empty",
-    "empty_like",
-    "empty_strided",
-    "new_empty_strided",
-    "detach",
-    "alias",
-    "lift_fresh",
-)
+FREE = "empty new_empty empty_like empty_strided new_empty_strided detach alias lift_fresh _unsafe_view".split()
 WAYS = {"ours, fused": "triton", "ours, composed": "auto", "PyTorch's ops": "reference"}
 
 

@@ -39,8 +39,9 @@ def _scaled_sum(
     return a
 
 
-# An implicit matrix product: rows are output pixels, columns output channels, and the sum runs over taps and, within a
-# tap, over input channels. Coordinates along an axis: output i under tap k meets input q where UP q = i DOWN + k - pad.
+# y = clamp(act(d q + strength noise + b) gain), where q is w convolved with s x + s2 x2 and what is None is absent.
+# q is an implicit matrix product: rows are output pixels, columns output channels, and the sum runs over taps and,
+# within a tap, over input channels. Along an axis output i under tap k meets input p where UP p = i DOWN + k - pad.
 # A program makes outputs of one phase, i = UP m + phase: their taps are k = first, first + UP, ... and meet neighbours.
 # The adjoint is the same sum with UP and DOWN swapped, taps mirrored and w transposed.
 #
@@ -175,8 +176,8 @@ def modulated_conv2d_kernel(
 
 
 # dw[o, i, tap] is a product as well: its rows are taps and channels of x, its columns channels of g, and the sum runs
-# over the pixels of g, of which a program takes a share. Pixel i of g under tap k meets pixel q of x where
-# UP q = i DOWN + k - pad; the roles of x and g may be exchanged, with UP and DOWN swapped and taps MIRRORED.
+# over the pixels of g, of which a program takes a share. Pixel i of g under tap k meets pixel p of x where
+# UP p = i DOWN + k - pad; the roles of x and g may be exchanged, with UP and DOWN swapped and taps MIRRORED.
 # A tile has TAPS taps of BLOCK_M / TAPS channels, and its pixels are SAMPLES samples' BLOCK_K / SAMPLES.
 @triton.jit
 def modulated_conv2d_weight_grad_kernel(
@@ -300,18 +301,17 @@ def _sum(partial: Tensor, total: Tensor) -> None:
 
 
 def _schedule(block_m: int, block_n: int, channels: tuple[int, int], itemsize: int) -> dict[str, int | None]:
-    """Warps and stages, and registers for sixteen warps on a multiprocessor where vectors of halves leave room."""
+    """Warps, and registers for sixteen of them on a multiprocessor where vectors of halves leave room."""
     vectors = itemsize == 2 and math.gcd(*channels) % 8 == 0
-    return {
-        "num_warps": 8 if block_m * block_n >= 128 * 64 else 4, "num_stages": 3, "maxnreg": 128 if vectors else None
-    }  # fmt: skip
+    return {"num_warps": 8 if block_m * block_n >= 128 * 64 else 4, "maxnreg": 128 if vectors else None}
 
 
 def _tile(rows: int, pixels: int, width: int, depth: int, itemsize: int) -> dict[str, int | None]:
     """Blocks and schedule of products of `rows` by `depth` by `width`, where a sample has so many pixels of a phase.
 
     128 by 128 by 128 bytes, three stages deep, is the largest tile that leaves room for a second program on a
-    multiprocessor: one multiplies while the other scales. Few rows take smaller tiles, so that no multiprocessor idles.
+    multiprocessor: one multiplies while the other scales. Few rows take smaller tiles, so that no multiprocessor idles,
+    and a stage more, as each has few programs to wait for memory with.
     """
     block_k = min(_ROW_BYTES // itemsize, max(triton.next_power_of_2(depth), 16))
     block_m, block_n = 128, min(128, max(triton.next_power_of_2(width), 16))
@@ -321,7 +321,8 @@ def _tile(rows: int, pixels: int, width: int, depth: int, itemsize: int) -> dict
         block_m = 64
     return {
         "SAMPLES": max(1, block_m // triton.next_power_of_2(pixels)), "BLOCK_M": block_m, "BLOCK_N": block_n,
-        "BLOCK_K": block_k, **_schedule(block_m, block_n, (width, depth), itemsize),
+        "BLOCK_K": block_k, "num_stages": 3 if block_m == 128 else 4,
+        **_schedule(block_m, block_n, (width, depth), itemsize),
     }  # fmt: skip
 
 
@@ -475,7 +476,7 @@ def modulated_conv2d_weight_grad(
         *((o_stride, i_stride) if exchanged else (i_stride, o_stride)), tap_stride,
         ROWS=rows, COLUMNS=columns, KH=kh, KW=kw, UP=up, DOWN=down, MIRRORED=exchanged != flip, PRECISION=precision,
         WIDE=in_tile * max(in_h * in_w * rows, out_h * out_w * columns) >= _NARROW,
-        SAMPLES=in_tile, HEIGHT=height, WIDTH=width, TAPS=taps, BLOCK_M=block_i * taps, BLOCK_N=block_n,
+        SAMPLES=in_tile, HEIGHT=height, WIDTH=width, TAPS=taps, BLOCK_M=block_i * taps, BLOCK_N=block_n, num_stages=3,
         **_schedule(block_i * taps, block_n, (rows, columns), x.element_size()),
     )  # fmt: skip
     if partial is not dw:

@@ -86,6 +86,15 @@ TABLE: list[tuple[str, str, tuple[int, ...], dict[str, Any], bool, bool]] = [
         ("modulate", "lrelu", s, {"act": "lrelu", "clamp": 256.0}, s[1] == 128, s[1] in (128, 512))
         for s in ((8, 512, 16, 16), (4, 128, 64, 64))
     ),
+    *(
+        ("modulated_conv2d", name, s, {"out": o} | settings, s[2] == 8, s[1] == 512)
+        for name, s, o, settings in (
+            ("plain", (8, 512, 16, 16), 512, {}),
+            ("plain", (4, 128, 64, 64), 128, {}),
+            ("up2", (8, 512, 8, 8), 512, {"up": 2, "f": BINOMIAL}),
+            ("up2", (4, 256, 32, 32), 128, {"up": 2, "f": BINOMIAL}),
+        )
+    ),
     *(("square_sum", "images", (n, 3, s, s), {}, s == 64, s == 64) for n, s in ((16, 64), (8, 128))),
     ("interpolate", "images", (8, 3, 128, 128), {"seed": (1, 2)}, False, False),
     *(("grid_sample", "warp", (16, 3, s, s), {}, s == 64, s == 64) for s in (64, 128, 256)),

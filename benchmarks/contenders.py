@@ -22,7 +22,8 @@ def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32)
     """x, and b where the op has one: multiples of 1/64 such that x + b is never 0, where derivatives jump.
 
     For modulate x, s, noise, strength and b, where s and the strength are powers of 2; the noise requires no gradient.
-    For interpolate a and b, of any value.
+    For interpolate a and b, of any value. For modulated_conv2d x, w, s, noise, strength and b, which keeps all sums of
+    a channel on one side of 0.
     For grid_sample x and the points of an affine map, of which only x requires a gradient: multiples of 1/4096, so that
     their pixel coordinates are exact.
     """
@@ -43,6 +44,15 @@ def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32)
         noise, strength = draw(n, 1, h, w).to(device, dtype), torch.tensor(0.5, device=device, dtype=dtype)
         b = (draw(c) + 1 / 512).to(device, dtype)
         return [x.requires_grad_(), s.requires_grad_(), noise, strength.requires_grad_(), b.requires_grad_()]
+    if case.op == "modulated_conv2d":
+        (n, c, h, w_), out, up = case.shape, case.settings["out"], case.settings.get("up", 1)
+        w, s = draw(out, c, 3, 3).to(device, dtype), (draw(n, c) / 4 + 1).to(device, dtype)
+        if case.channels_last:
+            w = w.contiguous(memory_format=torch.channels_last)
+        noise = draw(n, 1, h * up, w_ * up).to(device, dtype)
+        strength = torch.tensor(0.125, device=device, dtype=dtype)
+        b = torch.where(torch.arange(out) % 2 == 0, 8.0, -8.0).to(device, dtype)
+        return [x.requires_grad_(), w.requires_grad_(), s.requires_grad_(), noise, strength.requires_grad_(), b]
     if case.op == "grid_sample":
         theta = torch.tensor([[0.9, 0.2, 0.1], [-0.2, 0.9, 0.05]], device=device, dtype=dtype)
         grid = F.affine_grid(theta.expand(case.shape[0], 2, 3), list(case.shape), align_corners=False)
@@ -77,8 +87,15 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
         def function(x: Tensor, s: Tensor, noise: Tensor, strength: Tensor, b: Tensor, **settings: object) -> Tensor:
             return ops.modulate(x, s, noise=noise, strength=strength, b=b, **settings)
 
+    if case.op == "modulated_conv2d":
+        settings.pop("out")
+
+        def function(x: Tensor, w: Tensor, s: Tensor, noise: Tensor, strength: Tensor, b: Tensor, **settings: object):
+            layer = {"noise": noise, "strength": strength, "b": b, "padding": 1, "act": "lrelu", "clamp": 256}
+            return ops.modulated_conv2d(x, w, s, flip_weight=settings.get("up", 1) == 1, **layer, **settings)
+
     call = functools.partial(function, **settings)
-    names = "bias_act filtered_lrelu grid_sample interpolate minibatch_stddev modulate square_sum"
+    names = "bias_act filtered_lrelu grid_sample interpolate minibatch_stddev modulate modulated_conv2d square_sum"
     primitive = case.op if case.op in names.split() else "upfirdn2d"
     found: dict[str, Function] = {
         backend: functools.partial(call, backend=backend)
@@ -93,6 +110,8 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
         return found | plain_bias_act(**settings)
     if case.op == "modulate":
         return found | plain_modulate(**settings)
+    if case.op == "modulated_conv2d":
+        return found | plain_modulated_conv2d(**settings)
     if case.op == "filtered_lrelu":
         return found | plain_filtered_lrelu(case, **settings)
     if case.op == "grid_sample":
@@ -137,6 +156,23 @@ def plain_modulate(act: str, clamp: float) -> dict[str, Function]:
         return ops.bias_act(x * s[:, :, None, None], b, act=act, clamp=clamp, noise=strength * noise)
 
     return {"plain": plain, "unfused": unfused}
+
+
+def plain_modulated_conv2d(up: int = 1, f: Tensor | None = None) -> dict[str, Function]:
+    """As it is usually written: one weight for all samples, and weights of each for its demodulation only."""
+    activate = plain_bias_act("lrelu", 256.0)["plain"]
+
+    def plain(x: Tensor, w: Tensor, s: Tensor, noise: Tensor, strength: Tensor, b: Tensor) -> Tensor:
+        d = ((w * s[:, None, :, None, None]).square().sum([2, 3, 4]) + 1e-8).rsqrt()
+        y = x * s[:, :, None, None]
+        if up == 1:
+            y = F.conv2d(y, w, padding=1)
+        else:
+            y = F.conv_transpose2d(y, w.transpose(0, 1), stride=up)
+            y = F.conv2d(y, (up**2 * f).expand(len(w), 1, *f.shape), padding=1, groups=len(w))
+        return activate(torch.addcmul(strength * noise, y, d[:, :, None, None]), b)
+
+    return {"plain": plain}
 
 
 def plain_filtered_lrelu(
@@ -257,7 +293,10 @@ def task(mode: str, name: str, function: Function, tensors: list[Tensor], dy: Te
 def verify(got: list[Tensor], true: list[Tensor], case: Case) -> None:
     """Refuses to time a contender that is wrong on this very case."""
     for g, t in zip(got, true, strict=True):
-        summed = case.shape[0] * case.shape[2] * case.shape[3] if t.ndim == 1 else 144
+        pixels = case.shape[0] * case.shape[2] * case.shape[3]
+        summed = pixels if t.ndim == 1 else 144
+        if case.op == "modulated_conv2d":
+            summed = pixels * case.settings["out"] if t.ndim == 0 else max(9 * case.shape[1], pixels)
         limit = 16 * torch.finfo(torch.float32).eps * summed**0.5 * max(t.abs().max().item(), 1.0)
         error = (g.double() - t).abs().max().item()
         if not error <= limit or g.shape != t.shape:

@@ -188,14 +188,17 @@ def constant_when_compiled(function: Callable) -> Callable:
     return function
 
 
-def _autocasts(device: torch.device) -> bool:
+def autocasts(device: torch.device) -> bool:
+    """Whether torch.autocast is on for tensors there."""
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
-def autocast_dtype(x: Tensor) -> torch.dtype:
-    """The dtype in which torch computes a convolution of x: its own, or that of torch.autocast where it is on."""
-    cast = _autocasts(x.device) and x.dtype != torch.float64
-    return torch.get_autocast_dtype(x.device.type) if cast else x.dtype
+def autocast(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    """x and others as torch casts the arguments of a convolution: not at all, or to the dtype of torch.autocast."""
+    if not autocasts(x.device) or x.dtype == torch.float64:
+        return x, *others
+    dtype = torch.get_autocast_dtype(x.device.type)
+    return tuple(t.to(dtype) for t in (x, *others))
 
 
 def outside_autocast(function: Callable) -> Callable:
@@ -203,7 +206,7 @@ def outside_autocast(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if not _autocasts(x.device):
+        if not autocasts(x.device):
             return function(x, *args, **kwargs)
         with torch.autocast(x.device.type, enabled=False):
             return function(x, *args, **kwargs)

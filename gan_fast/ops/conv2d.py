@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan_fast.ops import arguments, winograd
-from gan_fast.ops.backends import autocast_dtype, outside_autocast, resolve
+from gan_fast.ops.backends import autocast, outside_autocast, resolve
 from gan_fast.ops.modulate import are_given, modulate, scale_gradients, wanted_of
-from gan_fast.ops.primitive import needs
+from gan_fast.ops.primitive import launches, needs
 from gan_fast.ops.upfirdn2d import Ints, dense, memory_format_of
 
 Pair = tuple[int, int]
@@ -72,8 +72,8 @@ def _computed(x: Tensor) -> torch.dtype:
 @outside_autocast
 def _convolve(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
     height, width = g.output_size(w, x.shape[2:])
-    if not winograd.takes(x, w, g.stride, g.groups, height * width, backend):
-        if g.transposed and g.stride == g.groups == 1 and w.shape[2:] == (1, 1):
+    if not (launches(x, w) and winograd.takes(x, w, g.stride, g.groups, height * width, backend)):
+        if g.transposed and g.stride == g.groups == 1 and w.shape[2:] == (1, 1) and g.padding == (0, 0):
             w, g = w.transpose(0, 1), g.plain()  # the same, by a matrix product
         dtype = _computed(x)
         return torch.ops.aten.convolution(x.to(dtype), w.to(dtype), None, *g.arguments()).to(x.dtype)
@@ -91,7 +91,7 @@ def _convolve(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
 def _correlate(x: Tensor, dy: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
     """The gradient of w, of which only shape and memory format count, in a plain convolution of x with the output y."""
     height, width = dy.shape[2:]
-    if not winograd.takes(x, w, g.stride, g.groups, height * width, backend):
+    if not (launches(x, w) and winograd.takes(x, w, g.stride, g.groups, height * width, backend)):
         dy, x, w = (t.to(_computed(x)) for t in (dy, x, w))
         dw = torch.ops.aten.convolution_backward(dy, x, w, None, *g.arguments(), [False, True, False])[1]
         return dw.to(x.dtype)
@@ -165,8 +165,7 @@ def _checked(
     arguments.check_tensor("x", x, ndim=4)
     arguments.check_tensor("w", w, ndim=4)
     arguments.check_same_device("w", w, x)
-    if (dtype := autocast_dtype(x)) != x.dtype:
-        x, w = x.to(dtype), w.to(dtype)
+    x, w = autocast(x, w)
     if w.dtype != x.dtype:
         raise TypeError(f"w: got {w.dtype}, takes x's {x.dtype}")
     for name, value in (("stride", stride), ("groups", groups)):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from gan_fast.ops import arguments
-from gan_fast.ops.backends import autocast_dtype, resolve
+from gan_fast.ops.backends import autocast, resolve
 from gan_fast.ops.conv2d import Geometry, convolve
 from gan_fast.ops.upfirdn2d import (
     Ints,
@@ -59,8 +59,7 @@ def conv2d_resample(
     """
     arguments.check_tensor("x", x, ndim=4)
     arguments.check_tensor("w", w, ndim=4)
-    if (dtype := autocast_dtype(x)) != x.dtype:
-        x, w = x.to(dtype), w.to(dtype)
+    x, w = autocast(x, w)
     if w.dtype != x.dtype:
         raise TypeError(f"w: got {w.dtype}, takes x's {x.dtype}")
     arguments.check_same_device("w", w, x)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gan_fast.ops import arguments, autotune
-from gan_fast.ops.backends import autocast_dtype, candidates, has_kernel, outside_autocast
+from gan_fast.ops.backends import autocast, candidates, has_kernel, outside_autocast
 from gan_fast.ops.bias_act import NO_CLAMP, noise_of, reads_output, settings_of
 from gan_fast.ops.conv2d import Geometry, convolve
 from gan_fast.ops.conv2d_resample import convolve_resampled
@@ -336,7 +336,7 @@ def modulated_conv2d(
     for name, value in (("up", up), ("down", down)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}: got {value!r}, takes an integer from 1")
-    x = x.to(autocast_dtype(x))
+    (x,) = autocast(x)
     if x.dtype == torch.float16 and demodulate:
         # constants to autograd: y does not depend on them
         largest_w = w.detach().abs().amax([1, 2, 3], keepdim=True).clamp(min=torch.finfo(w.dtype).tiny)

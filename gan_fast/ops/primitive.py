@@ -48,6 +48,14 @@ def needs(ctx: Any, index: int) -> bool:
         return True
 
 
+def launches(*args: Any) -> bool:
+    """Whether a call with these arguments is to be run at once: nothing is traced, and no tensor is fake."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
+        return False
+    plain = (Tensor, torch.nn.Parameter)
+    return not any(isinstance(a, Tensor) and type(a) not in plain for a in args)
+
+
 def explain_call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[str]:
     """Makes a call and says what it launched: primitive, backend and, where there are several, which of its kernels.
 
@@ -141,10 +149,7 @@ class Primitive:
         return output
 
     def __call__(self, *args: Any) -> Any:
-        if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
-            return self.registered(*args)
-        plain = (Tensor, torch.nn.Parameter)
-        if any(isinstance(a, Tensor) and type(a) not in plain for a in args):
+        if not launches(*args):
             return self.registered(*args)
         if not torch.is_grad_enabled() or not any(isinstance(a, Tensor) and a.requires_grad for a in args):
             return self._launch(*args)

@@ -11,7 +11,7 @@ from gan_fast import ops, testing
 from gan_fast.ops import backends
 from gan_fast.ops.modulated_conv2d import demodulation
 
-CONVOLUTIONS = {"modulated_conv2d"}
+CONVOLUTIONS = {"conv2d", "modulated_conv2d"}
 CALLS = [
     pytest.param(op, backend, id=f"{op}-{backend}")
     for op in testing.OPS

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan_fast import ops, testing
@@ -140,6 +141,14 @@ def test_winograd_is_a_convolution(
     dy, dw = whole(*y.shape), torch.full_like(w, float("nan"))
     winograd.weight_grad(x, dy, pad, m, dw, "cpu")
     assert_equal(dw, torch.autograd.grad(true, w64, dy.double())[0], dy.numel() // 19)
+
+
+def test_fake_tensors_are_not_transformed() -> None:
+    with FakeTensorMode():
+        x = torch.empty(1, 32, 8, 8).requires_grad_()
+        y = ops.conv2d(x, torch.empty(48, 32, 3, 3), padding=1)
+        assert y.shape == (1, 48, 8, 8)
+        assert torch.autograd.grad(y.sum(), x)[0].shape == x.shape
 
 
 def test_winograd_takes_what_it_is_faster_for() -> None:

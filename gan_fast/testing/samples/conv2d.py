@@ -19,6 +19,7 @@ def _conv2d_sample(
 def samples() -> Iterator[Sample]:
     yield _conv2d_sample("3x3", (2, 3, 7, 6), (4, 3, 3, 3), padding=1)
     yield _conv2d_sample("1x1", (2, 3, 5, 6), (4, 3, 1, 1))
+    yield _conv2d_sample("1x1-padded", (2, 3, 5, 6), (4, 3, 1, 1), padding=1)
     yield _conv2d_sample("5x2", (2, 3, 7, 6), (4, 3, 5, 2), padding=(2, 1))
     yield _conv2d_sample("stride2", (2, 3, 8, 9), (4, 3, 3, 3), stride=2, padding=1)
     yield _conv2d_sample("stride3", (2, 3, 8, 9), (4, 3, 3, 3), stride=3)

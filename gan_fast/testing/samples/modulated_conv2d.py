@@ -28,7 +28,7 @@ def _modulated_sample(
         "x": LAYOUTS[layout](randn(8, *shape)),
         "w": randn(9, out, c, k, k),
         "s": randn(10, n, c) + 1.5,
-        "b": randn(11, out) + 4.0,  # keeps kinks out of reach of most elements
+        "b": randn(11, out),
         "noise": randn(12, n, 1, h * up // down, w * up // down),
         "strength": randn(13) + 1,
         "f": ops.setup_filter([1, 3, 3, 1]).double(),

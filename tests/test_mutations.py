@@ -58,8 +58,8 @@ MUTANTS = [
     Mutant(
         "kernels/modulated_conv2d.py",
         "phase lost",
-        "(phase_x * DOWN + first_x - pad_x) // UP",
-        "(first_x - pad_x) // UP",
+        "first_x = ((pad_x - phase_x * DOWN) % UP + UP) % UP",
+        "first_x = (pad_x % UP + UP) % UP",
     ),
     Mutant(
         "kernels/modulated_conv2d.py",
@@ -239,7 +239,8 @@ def build(mutant: Mutant, folder: Path) -> tuple[ModuleType, Callable]:
 
 def survives(op: str) -> bool:
     """Whether every check of the op passes; stops at the first that does not."""
-    for sample in testing.samples(op):
+    samples = testing.samples(op)
+    for sample in samples[::4] if op == "modulated_conv2d" else samples:  # convolutions take long in the interpreter
         for dtype in (torch.float32, torch.float16):
             if not all(check.passed for check in testing.check(sample, MODULE, dtype)):
                 return False
@@ -251,7 +252,13 @@ def test_mutant_is_noticed(mutant: Mutant, tmp_path: Path, monkeypatch: pytest.M
     if mutant.file.startswith("kernels") and torch.cuda.is_available():
         pytest.skip("Triton is not in its interpreter where there is a GPU, and this runs on CPU tensors")
     module, wrap = build(mutant, tmp_path)
-    entry = backends.Backend(lambda: ("cpu",), lambda op: module.__name__, lambda: None, wrap)
+    mutated, sound = (
+        Path(mutant.file).stem,
+        backends.BACKENDS["triton" if mutant.file.endswith(".py") else "cpu"].module,
+    )
+    entry = backends.Backend(
+        lambda: ("cpu",), lambda op: module.__name__ if op == mutated else sound(op), lambda: None, wrap
+    )
     monkeypatch.setitem(backends.BACKENDS, MODULE, entry)
     backends.forget()
     try:

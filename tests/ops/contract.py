@@ -19,12 +19,16 @@ def backends_of(op: str) -> list[str]:
     return [b for b in found if b != "cuda" or CUDA]
 
 
+def is_interpreted(backend: str) -> bool:
+    return backend == "triton" and not CUDA
+
+
 def samples_of(op: str, backend: str) -> tuple[Sample, ...]:
     """All; or a few: of an op that a backend composes of others, which have all of theirs, and of convolutions in
 
     Triton's interpreter, whose launchers tests/kernels holds against all shapes.
     """
-    if backend == "triton" and op == "modulated_conv2d" and not CUDA:
+    if op == "modulated_conv2d" and is_interpreted(backend):
         return samples(op)[::4]
     return samples(op) if _has(backend, parts_of(op)) else samples(op)[::8]
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from gan_fast import ops
+from gan_fast.ops import autotune, backends
 from gan_fast.ops.upfirdn2d import downsample_padding, parse_padding, upsample_padding
 
 
@@ -209,3 +210,30 @@ def test_filtered_lrelu_beyond_the_kernels_is_composed(settings: dict, device: t
 
     for mine, true in zip(run(None), run("reference"), strict=True):
         torch.testing.assert_close(mine, true)
+
+
+def test_a_modulated_convolution_takes_the_fastest_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where two may run, each candidate is the whole layer, with its gradients if the call has any."""
+    x, w, s = torch.randn(2, 3, 5, 5), torch.randn(4, 3, 3, 3).requires_grad_(), torch.randn(2, 3)
+    asked = []
+
+    def fastest(op: str, key: tuple, candidates: dict, device: torch.device) -> str:
+        launched = {name: ops.explain_call(candidate) for name, candidate in candidates.items()}
+        asked.append((op, key, launched))
+        return "triton"
+
+    monkeypatch.setattr(autotune, "fastest", fastest)
+    monkeypatch.setitem(backends.AUTO_ORDER, "cpu", ("cpu", "triton"))
+    launched = ops.explain_call(ops.modulated_conv2d, x, w, s, padding=1)
+    assert launched == ["modulated_conv2d on triton"]
+    (op, key, candidates), *_ = asked
+    assert op == "modulated_conv2d"
+    assert key[:8] == (2, 3, 5, 5, 4, 3, 3, 3)
+    assert candidates["triton"][0] == "modulated_conv2d on triton"
+    assert "modulated_conv2d_weight_grad on triton" in candidates["triton"]
+    assert "modulate_grad on cpu" in candidates["cpu"]
+    ops.modulated_conv2d(x, w, s, padding=1, backend="cpu")
+    assert len(asked) == 1, "a backend that is named is not compared"
+    with torch.no_grad():
+        ops.modulated_conv2d(x, w, s, padding=1)
+    assert asked[1][1] != key, "without gradients another may be the fastest"

@@ -37,7 +37,8 @@ contract() {
     "$python" -m pytest -q tests/ops/test_contract.py -k "$op" >"$out/contract-$op.log" 2>&1 &
     pids+=($!)
   done
-  local rest=(tests/ops tests/test_layers.py tests/models --ignore tests/ops/test_contract.py)
+  local rest=(tests/ops tests/kernels/test_modulated_conv2d_kernels.py tests/test_layers.py tests/models)
+  rest+=(--ignore tests/ops/test_contract.py)
   "$python" -c 'import hypothesis, scipy' || rest+=(--ignore tests/ops/test_properties.py)
   "$python" -m pytest -q "${rest[@]}" &
   pids+=($!)

@@ -58,6 +58,7 @@ def test_exports_with_any_batch(model: Fixed) -> None:
 
 def test_onnx_with_any_batch(model: Fixed, tmp_path: Path) -> None:
     """ONNX knows PyTorch's ops only, which backend "reference" is made of."""
+    pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
     path = tmp_path / "generator.onnx"
     with use_backend("reference"), torch.no_grad():

@@ -69,10 +69,15 @@ def _computed(x: Tensor) -> torch.dtype:
     return torch.float32 if half and x.device.type == "cpu" and _slow_in_half() else x.dtype
 
 
+def _is_winograds(x: Tensor, w: Tensor, g: Geometry, area: int, backend: str) -> bool:
+    full = _computed(x) in (torch.float32, torch.float64)
+    return full and launches(x, w) and winograd.takes(w, g.stride, g.groups, area, backend)
+
+
 @outside_autocast
 def _convolve(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
     height, width = g.output_size(w, x.shape[2:])
-    if not (launches(x, w) and winograd.takes(x, w, g.stride, g.groups, height * width, backend)):
+    if not _is_winograds(x, w, g, height * width, backend):
         if g.transposed and g.stride == g.groups == 1 and w.shape[2:] == (1, 1) and g.padding == (0, 0):
             w, g = w.transpose(0, 1), g.plain()  # the same, by a matrix product
         dtype = _computed(x)
@@ -91,9 +96,9 @@ def _convolve(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
 def _correlate(x: Tensor, dy: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
     """The gradient of w, of which only shape and memory format count, in a plain convolution of x with the output y."""
     height, width = dy.shape[2:]
-    if not (launches(x, w) and winograd.takes(x, w, g.stride, g.groups, height * width, backend)):
-        dy, x, w = (t.to(_computed(x)) for t in (dy, x, w))
-        dw = torch.ops.aten.convolution_backward(dy, x, w, None, *g.arguments(), [False, True, False])[1]
+    if not _is_winograds(x, w, g, height * width, backend):
+        tensors = (t.to(_computed(x)) for t in (dy, x, w))
+        dw = torch.ops.aten.convolution_backward(*tensors, None, *g.arguments(), [False, True, False])[1]
         return dw.to(x.dtype)
     dw = torch.empty_like(w)
     winograd.weight_grad(dense(x), dense(dy), g.padding, winograd.tile_size(height, width), dw, backend)

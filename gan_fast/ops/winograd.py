@@ -26,7 +26,7 @@ def _launch(name: str, backend: str, *args: object) -> None:
     fill(*args)
 
 
-def takes(x: Tensor, w: Tensor, stride: int, groups: int, area: int, backend: str) -> bool:
+def takes(w: Tensor, stride: int, groups: int, area: int, backend: str) -> bool:
     """Whether it takes less time than a direct convolution of `area` pixels would, on a backend that has its kernels.
 
     With few channels the transforms outweigh the products, and with few pixels so do the transformed kernels.

@@ -14,7 +14,7 @@ demo: $(VENV)/installed  ## train a StyleGAN2 on handwritten digits: on the GPU 
 	$(BIN)/gan-fast train
 
 test: $(VENV)/installed-dev  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from gan_fast.ops import arguments, winograd
 from gan_fast.ops.backends import autocast, outside_autocast, resolve
-from gan_fast.ops.modulate import are_given, modulate, scale_gradients, wanted_of
-from gan_fast.ops.primitive import launches, needs
+from gan_fast.ops.modulate import modulate, scale_gradients
+from gan_fast.ops.primitive import needs, runs_at_once, wanted_of
 from gan_fast.ops.upfirdn2d import Ints, dense, memory_format_of
 
 Pair = tuple[int, int]
@@ -71,7 +71,7 @@ def _computed(x: Tensor) -> torch.dtype:
 
 def _is_winograds(x: Tensor, w: Tensor, g: Geometry, area: int, backend: str) -> bool:
     full = _computed(x) in (torch.float32, torch.float64)
-    return full and launches(x, w) and winograd.takes(w, g.stride, g.groups, area, backend)
+    return full and runs_at_once(x, w) and winograd.takes(w, g.stride, g.groups, area, backend)
 
 
 @outside_autocast
@@ -118,7 +118,7 @@ class _Conv2d(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple:
         x, w, s = ctx.saved_tensors
         g, backend = ctx.settings
-        x_grad, w_grad, s_grad = wanted_of(ctx, *are_given(x, w, s))
+        x_grad, w_grad, s_grad = wanted_of(ctx, x, w, s)
         dx = dw = ds = None
         if x_grad or s_grad:
             dx = _Conv2d.apply(dy, w, None, g.adjoint(w, x.shape[2:]), backend)

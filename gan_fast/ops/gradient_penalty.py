@@ -24,6 +24,7 @@ from torch import Tensor
 from gan_fast.ops import arguments
 from gan_fast.ops.interpolate import interpolate
 from gan_fast.ops.noise import noise
+from gan_fast.ops.primitive import computed_dtype
 from gan_fast.ops.square_sum import square_sum
 
 
@@ -144,7 +145,7 @@ def finite_difference_r1(
     moved = D(_perturbed(x, seed, sigma))
     if moved.shape != logits.shape:
         raise ValueError(f"logits: got {tuple(logits.shape)}, takes {tuple(moved.shape)}, as D returns")
-    dtype = torch.promote_types(logits.dtype, torch.float32)
+    dtype = computed_dtype(logits.dtype)
     difference = (moved.to(dtype) - logits.to(dtype)).reshape(len(logits), -1).sum(1)
     return (difference / sigma).square()
 

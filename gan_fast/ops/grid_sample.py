@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_fast.ops import arguments
 from gan_fast.ops.backends import outside_autocast, resolve
-from gan_fast.ops.primitive import Primitive, needs
+from gan_fast.ops.primitive import Primitive, computed_dtype, needs
 from gan_fast.ops.upfirdn2d import dense, memory_format_of
 
 
@@ -177,7 +177,7 @@ def grid_sample(x: Tensor, grid: Tensor, align_corners: bool = False, *, backend
         raise ValueError(f"grid: got {tuple(grid.shape)}, takes [{x.shape[0]}, H', W', 2]")
     if 0 in x.shape[2:]:
         raise ValueError(f"x: got shape {tuple(x.shape)}, takes at least one pixel")
-    grid = grid.to(torch.promote_types(x.dtype, torch.float32))
+    grid = grid.to(computed_dtype(x.dtype))
     backend = resolve("grid_sample", x, backend)
     if backend == "reference":
         return _reference(x, grid, bool(align_corners))
@@ -210,6 +210,6 @@ def affine_warp(
     if theta.shape != (x.shape[0], 2, 3):
         raise ValueError(f"theta: got {tuple(theta.shape)}, takes ({x.shape[0]}, 2, 3)")
     h, w = arguments.integers("size", list(x.shape[2:] if size is None else size), (2,), minimum=1)
-    theta = theta.to(torch.promote_types(x.dtype, torch.float32))
+    theta = theta.to(computed_dtype(x.dtype))
     grid = outside_autocast(F.affine_grid)(theta, [x.shape[0], x.shape[1], h, w], bool(align_corners))
     return grid_sample(x, grid, align_corners, backend=backend)

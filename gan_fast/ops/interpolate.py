@@ -10,13 +10,13 @@ from torch import Tensor
 from gan_fast.ops import arguments
 from gan_fast.ops.backends import resolve
 from gan_fast.ops.noise import philox
-from gan_fast.ops.primitive import Primitive, needs
+from gan_fast.ops.primitive import Primitive, computed_dtype, needs
 from gan_fast.ops.square_sum import packed
 
 
 def _reference(a: Tensor, b: Tensor, seed: Tensor) -> Tensor:
     n = a.shape[0]
-    dtype = torch.promote_types(a.dtype, torch.float32)
+    dtype = computed_dtype(a.dtype)
     numbers = torch.stack(philox(seed[0], seed[1], torch.arange((n + 3) // 4, device=seed.device)), 1).flatten()[:n]
     t = ((numbers >> 8).to(dtype) / 2**24).reshape(n, *[1] * (a.ndim - 1))
     return (a.to(dtype) + t * (b.to(dtype) - a.to(dtype))).to(a.dtype)

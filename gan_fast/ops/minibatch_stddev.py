@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_fast.ops import arguments
 from gan_fast.ops.backends import resolve
-from gan_fast.ops.primitive import Primitive, needs
+from gan_fast.ops.primitive import Primitive, computed_dtype, needs
 from gan_fast.ops.upfirdn2d import dense, memory_format_of
 
 _EPS = 1e-8
@@ -43,7 +43,7 @@ def _mean_over_groups(x: Tensor, group: Tensor, count: Tensor) -> Tensor:
 
 def _reference(x: Tensor, members: Tensor | None, offsets: Tensor | None, group_size: int, num_channels: int) -> Tensor:
     n, c, h, w = x.shape
-    y = x.to(torch.promote_types(x.dtype, torch.float32))
+    y = x.to(computed_dtype(x.dtype))
     if members is None or offsets is None:
         y = y.reshape(group_size, n // group_size, num_channels, c // num_channels, h, w)
         sigma = (y - y.mean(0)).square().mean(0).add(_EPS).sqrt().mean([2, 3, 4]).repeat(group_size, 1)

@@ -21,7 +21,7 @@ from gan_fast.ops.bias_act import (
     settings_of,
     with_strides,
 )
-from gan_fast.ops.primitive import Primitive, needs
+from gan_fast.ops.primitive import Primitive, computed_dtype, wanted_of
 from gan_fast.ops.upfirdn2d import dense
 
 
@@ -63,20 +63,6 @@ def _reference(
 _SETTINGS = "str act, float alpha, float gain, float clamp, bool recover"
 
 
-def computed_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype of all but x and what lies like it: half precision is computed in float32."""
-    return torch.promote_types(dtype, torch.float32)
-
-
-def wanted_of(ctx: Any, *given: bool) -> list[bool]:
-    """Of which tensor arguments the running backward pass wants the gradient, from which of them there are."""
-    return [there and needs(ctx, sum(given[:i])) for i, there in enumerate(given)]
-
-
-def are_given(*tensors: Tensor | None) -> list[bool]:
-    return [t is not None for t in tensors]
-
-
 def _allocate(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     return torch.empty_like(x), x.new_zeros([]).expand(x.shape) if rest[-1] else x.new_empty(0)
 
@@ -99,7 +85,7 @@ def _backward(ctx: Any, dy: Tensor | None, dx: Tensor | None) -> tuple:
     grads: tuple = (None,) * 5
     if dy is not None:
         x, y, *operands = ctx.saved_tensors
-        wanted = wanted_of(ctx, True, *are_given(*operands))
+        wanted = wanted_of(ctx, dy, *operands)  # dy for x, which is given but not always kept
         grads = gradients(with_strides(dy, ctx.strides), x, y, operands, wanted, ctx.noise_grad, *_settings_of(ctx))
     along, *rest = grads
     return along if dx is None else dx if along is None else dx + along, *rest, None, None, None, None, None
@@ -180,7 +166,7 @@ def _grad_setup(ctx: Any, inputs: tuple, output: tuple) -> None:
 
 def _grad_backward(ctx: Any, w: Tensor | None, r: Tensor | None) -> tuple:
     dy, y, s, noise, x = ctx.saved_tensors
-    dy_grad, _, s_grad, _, x_grad = wanted_of(ctx, *are_given(dy, y, s, noise, x))
+    dy_grad, _, s_grad, _, x_grad = wanted_of(ctx, dy, y, s, noise, x)
     w = None if w is None else with_strides(w, ctx.strides)
     r = None if r is None or r.numel() == 0 else r.contiguous()
     ddy = ds = dx = None
@@ -218,6 +204,38 @@ _modulate_tangent = Primitive(
 )
 
 
+def operands_of(
+    x: Tensor,
+    s: Tensor | None,
+    noise: Tensor | None,
+    strength: Tensor | None,
+    b: Tensor | None,
+    backend: str,
+) -> tuple[Tensor | None, ...]:
+    """s, noise, strength and b as a backend reads them beside x, of which shape, dtype and device count.
+
+    Raises TypeError or ValueError that names the argument.
+    """
+    dtype = x.dtype if backend == "reference" else computed_dtype(x.dtype)
+    if s is not None:
+        arguments.check_tensor("s", s)
+        arguments.check_same_device("s", s, x)
+        if s.shape != x.shape[:2]:
+            raise ValueError(f"s: got {tuple(s.shape)}, takes {tuple(x.shape[:2])} for x of shape {tuple(x.shape)}")
+        s = s.to(dtype).contiguous()
+    if noise is not None:
+        noise = noise_of(noise, x, dtype)
+    if strength is not None:
+        arguments.check_scalar("strength", strength)
+        arguments.check_same_device("strength", strength, x)
+        if noise is None:
+            raise ValueError("strength: of a noise that was not given")
+        strength = strength.to(dtype).reshape([])
+    if b is not None:
+        b = bias_of(b, x, 1, dtype)
+    return s, noise, strength, b
+
+
 def modulate(
     x: Tensor,
     s: Tensor | None = None,
@@ -241,7 +259,7 @@ def modulate(
     number, 1 if None. b: [C]. These four may have any of the dtypes and are used in float32, in float64 if x is
     float64, by the reference in x's. act, alpha, gain, clamp: as in `bias_act`. recover: whether the gradient of s
     reads y, which the backward pass of most activations reads anyway, instead of x, which then need not be kept; it
-    takes an s without zeros.
+    takes an s without zeros, and in half precision loses digits where a bias is many times s x.
 
     Returns y with x's shape, dtype and memory format (contiguous if x is neither contiguous nor channels_last).
     Differentiable twice in x, s, noise, strength and b on every backend, any number of times with backend="reference".
@@ -257,23 +275,7 @@ def modulate(
     if x.ndim < 2:
         raise ValueError(f"x: got {x.ndim} dimensions {tuple(x.shape)}, takes 2 or more")
     backend = resolve("modulate", x, backend)
-    dtype = x.dtype if backend == "reference" else computed_dtype(x.dtype)
-    if s is not None:
-        arguments.check_tensor("s", s)
-        arguments.check_same_device("s", s, x)
-        if s.shape != x.shape[:2]:
-            raise ValueError(f"s: got {tuple(s.shape)}, takes {tuple(x.shape[:2])} for x of shape {tuple(x.shape)}")
-        s = s.to(dtype).contiguous()
-    if noise is not None:
-        noise = noise_of(noise, x, dtype)
-    if strength is not None:
-        arguments.check_scalar("strength", strength)
-        arguments.check_same_device("strength", strength, x)
-        if noise is None:
-            raise ValueError("strength: of a noise that was not given")
-        strength = strength.to(dtype).reshape([])
-    if b is not None:
-        b = bias_of(b, x, 1, dtype)
+    s, noise, strength, b = operands_of(x, s, noise, strength, b, backend)
     settings = settings_of(act, alpha, gain, clamp, x.dtype)
     if backend == "reference":
         return _reference(x, s, noise, strength, b, act, *settings)

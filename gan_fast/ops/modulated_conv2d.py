@@ -12,11 +12,11 @@ from torch import Tensor
 
 from gan_fast.ops import arguments, autotune
 from gan_fast.ops.backends import autocast, candidates, has_kernel, outside_autocast
-from gan_fast.ops.bias_act import NO_CLAMP, noise_of, reads_output, settings_of
+from gan_fast.ops.bias_act import NO_CLAMP, reads_output, settings_of
 from gan_fast.ops.conv2d import Geometry, convolve
 from gan_fast.ops.conv2d_resample import convolve_resampled
-from gan_fast.ops.modulate import are_given, computed_dtype, gradients, modulate, wanted_of
-from gan_fast.ops.primitive import Primitive
+from gan_fast.ops.modulate import gradients, modulate, operands_of
+from gan_fast.ops.primitive import Primitive, computed_dtype, wanted_of
 from gan_fast.ops.upfirdn2d import Ints, memory_format_of, parse_padding
 
 
@@ -27,7 +27,7 @@ def demodulation(w: Tensor, s: Tensor, eps: float = 1e-8) -> Tensor:
     w: [O, I, kh, kw]. s: [N, I]. Returns [N, O], in float32 or higher. One matrix product of [N, I] by [I, O]: the
     per-sample weights [N, O, I, kh, kw] are never formed. Source: StyleGAN2, equation 3.
     """
-    dtype = torch.promote_types(torch.promote_types(w.dtype, s.dtype), torch.float32)
+    dtype = computed_dtype(torch.promote_types(w.dtype, s.dtype))
     squares = w.to(dtype).square().sum([2, 3])
     return (s.to(dtype).square() @ squares.t() + eps).rsqrt()
 
@@ -54,13 +54,20 @@ def _empty(n: int, c: int, size: Sequence[int], like: Tensor) -> Tensor:
     return torch.empty((n, c, *size), dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
+def _output_size(x: Tensor, w: Tensor, up: int, down: int, padding: Sequence[int]) -> list[int]:
+    x0, x1, y0, y1 = padding
+    sides = zip(x.shape[2:], (y0 + y1, x0 + x1), w.shape[2:], strict=True)
+    size = [(n * up + pad - k) // down + 1 for n, pad, k in sides]
+    if min(size) < 1:
+        raise ValueError(f"x: got {tuple(x.shape)}, with its padding smaller than w of shape {tuple(w.shape)}")
+    return size
+
+
 def _allocate(
     x: Tensor, s: Tensor | None, x2: Tensor | None, s2: Tensor | None, w: Tensor, d: Tensor | None, *rest: Any
 ) -> tuple[Tensor, Tensor]:
     """y, and what stands for d q in the graph, as in `modulate`."""
-    up, down, (x0, x1, y0, y1) = rest[3:6]
-    sides = zip(x.shape[2:], (y0 + y1, x0 + x1), w.shape[2:], strict=True)
-    y = _empty(x.shape[0], w.shape[0], [(n * up + pad - k) // down + 1 for n, pad, k in sides], x)
+    y = _empty(x.shape[0], w.shape[0], _output_size(x, w, *rest[3:6]), x)
     return y, y.new_empty(0) if d is None else y.new_zeros([]).expand(y.shape)
 
 
@@ -68,7 +75,6 @@ def _setup(ctx: Any, inputs: tuple, output: tuple) -> None:
     x, s, x2, _, w, d, noise, strength, b, *settings, ctx.precision, ctx.backend = inputs
     ctx.geometry, ctx.settings = tuple(settings[:4]), tuple(settings[4:])
     ctx.is_tangent = x2 is not None
-    ctx.given = are_given(x, s, w, d, noise, strength, b)
     ctx.noise_grad = noise is not None and ctx.needs_input_grad[6]
     y, stand_in = output
     kept_y = y if ctx.settings != _PLAIN or d is not None else None
@@ -80,7 +86,7 @@ def _backward(ctx: Any, dy: Tensor | None, dz: Tensor | None) -> tuple:
     if ctx.is_tangent:
         raise RuntimeError("modulated_conv2d has no third gradient here: use backend='reference'")
     x, s, w, d, *operands, y, stand_in = ctx.saved_tensors
-    x_grad, s_grad, w_grad, *wanted = wanted_of(ctx, *ctx.given)
+    x_grad, s_grad, w_grad, *wanted = wanted_of(ctx, x, s, w, d, *operands)
     g = None if d is None else dz
     rest: list[Tensor | None] = [None] * 4
     if dy is not None:
@@ -106,13 +112,12 @@ def _allocate_input_grad(
 
 def _input_grad_setup(ctx: Any, inputs: tuple, output: tuple) -> None:
     g, w, s, x, ctx.size, *ctx.launch = inputs
-    ctx.given = are_given(g, w, s, x)
     ctx.save_for_backward(g, w, s, x)
 
 
 def _input_grad_backward(ctx: Any, v: Tensor | None, r: Tensor | None) -> tuple:
     g, w, s, x = ctx.saved_tensors
-    g_grad, w_grad, s_grad, x_grad = wanted_of(ctx, *ctx.given)
+    g_grad, w_grad, s_grad, x_grad = wanted_of(ctx, g, w, s, x)
     terms = [] if v is None else [_dense(v), s]
     if x is not None and r is not None:
         terms += [x, r.contiguous()]
@@ -134,7 +139,6 @@ def _input_grad_backward(ctx: Any, v: Tensor | None, r: Tensor | None) -> tuple:
 def _weight_grad_setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
     x, s, x2, _, g, _, *ctx.launch = inputs
     ctx.is_tangent = x2 is not None
-    ctx.given = are_given(x, s, g)
     ctx.save_for_backward(x, s, g)
 
 
@@ -142,7 +146,7 @@ def _weight_grad_backward(ctx: Any, u: Tensor) -> tuple:
     if ctx.is_tangent:
         raise RuntimeError("modulated_conv2d has no third gradient here: use backend='reference'")
     x, s, g = ctx.saved_tensors
-    x_grad, s_grad, g_grad = wanted_of(ctx, *ctx.given)
+    x_grad, s_grad, g_grad = wanted_of(ctx, x, s, g)
     dx = ds = dg = None
     if x_grad or s_grad:
         dx, ds = _input_grad(g, u, s, x if s_grad else None, list(x.shape[2:]), *ctx.launch)
@@ -215,15 +219,12 @@ def _fused_layer(
     backend: str,
 ) -> Tensor:
     """The whole layer in one launch."""
-    dtype = computed_dtype(x.dtype)
-    s, d, strength, b = (None if t is None else t.to(dtype).contiguous() for t in (s, d, strength, b))
-    x0, x1, y0, y1 = pad
-    if noise is not None:
-        h, w_ = (n + p - k + 1 for n, p, k in zip(x.shape[2:], (y0 + y1, x0 + x1), w.shape[2:], strict=True))
-        noise = noise_of(noise, x.new_empty([]).expand(x.shape[0], 1, h, w_), dtype)
-    geometry = (1, 1, [x0, x1, y0, y1], flip)
-    operands = (_dense(x), s, None, None, w, d, noise, strength, b)
-    y, _ = _modulated_conv2d(*operands, *geometry, *settings, _precision(), backend)
+    geometry = (1, 1, list(pad), flip)
+    like = x.new_empty([]).expand(x.shape[0], w.shape[0], *_output_size(x, w, *geometry[:3]))
+    operands = operands_of(like, d, noise, strength, b, backend)
+    s = s.to(computed_dtype(x.dtype)).contiguous()
+    tensors = (_dense(x), s, None, None, w, *operands)
+    y, _ = _modulated_conv2d(*tensors, *geometry, *settings, _precision(), backend)
     return y.contiguous(memory_format=memory_format_of(x))
 
 
@@ -316,7 +317,8 @@ def modulated_conv2d(
 
     Returns y: [N, O, H', W'], x's dtype, or that of torch.autocast where it is on. Differentiable twice in x, w, s,
     noise, strength and b on every backend. For the backward pass x and, of most activations, y are kept, and nothing
-    else of their size: s x is computed again, and what the gradient of d needs is recovered from y.
+    else of their size: s x is computed again, and what the gradient of d needs is recovered from y, in half precision
+    with fewer digits where a bias is many times the result of the convolution.
 
     Raises TypeError or ValueError that names the argument.
 

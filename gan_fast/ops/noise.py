@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_fast.ops import arguments
 from gan_fast.ops.backends import resolve
-from gan_fast.ops.primitive import Primitive, needs
+from gan_fast.ops.primitive import Primitive, computed_dtype, needs
 
 
 def _setup(ctx: Any, inputs: tuple, output: Tensor) -> None:
@@ -62,7 +62,7 @@ def _reference(strength: Tensor, seed: Tensor, shape: Sequence[int]) -> Tensor:
     c = philox(seed[0], seed[1], torch.arange((n + 3) // 4, device=seed.device))
     z = []
     for first, second in (c[:2], c[2:]):
-        dtype = torch.promote_types(strength.dtype, torch.float32)
+        dtype = computed_dtype(strength.dtype)
         radius = (-2 * (((first >> 9).to(dtype) + 0.5) / 2**23).log()).sqrt()
         angle = (second >> 8).to(dtype) / 2**24 * (2 * math.pi)
         z += [radius * angle.cos(), radius * angle.sin()]

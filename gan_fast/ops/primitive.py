@@ -48,7 +48,18 @@ def needs(ctx: Any, index: int) -> bool:
         return True
 
 
-def launches(*args: Any) -> bool:
+def wanted_of(ctx: Any, *tensors: Tensor | None) -> list[bool]:
+    """Of which of its tensor arguments, all in their order, the running backward pass wants the gradient."""
+    given = [t is not None for t in tensors]
+    return [there and needs(ctx, sum(given[:i])) for i, there in enumerate(given)]
+
+
+def computed_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What half precision is computed and summed in: float32; the others as they are."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def runs_at_once(*args: Any) -> bool:
     """Whether a call with these arguments is to be run at once: nothing is traced, and no tensor is fake."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
         return False
@@ -149,7 +160,7 @@ class Primitive:
         return output
 
     def __call__(self, *args: Any) -> Any:
-        if not launches(*args):
+        if not runs_at_once(*args):
             return self.registered(*args)
         if not torch.is_grad_enabled() or not any(isinstance(a, Tensor) and a.requires_grad for a in args):
             return self._launch(*args)

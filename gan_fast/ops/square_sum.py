@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gan_fast.ops import arguments
 from gan_fast.ops.backends import resolve
-from gan_fast.ops.primitive import Primitive, needs
+from gan_fast.ops.primitive import Primitive, computed_dtype, needs
 
 
 def _without_gaps(x: Tensor) -> bool:
@@ -32,12 +32,8 @@ def packed(first: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
     return first, *alike
 
 
-def _accumulator(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)
-
-
 def _reference(x: Tensor) -> Tensor:
-    return x.to(_accumulator(x.dtype)).square().reshape(x.shape[0], math.prod(x.shape[1:])).sum(1)
+    return x.to(computed_dtype(x.dtype)).square().reshape(x.shape[0], math.prod(x.shape[1:])).sum(1)
 
 
 # A product of two tensors in each sample, and a factor for each sample, are each other's derivatives:
@@ -75,7 +71,7 @@ def _grad_backward(ctx: Any, w: Tensor) -> tuple:
 _square_sum = Primitive(
     "square_sum",
     "square_sum(Tensor x, Tensor? y, float gain) -> Tensor",
-    lambda x, y, gain: x.new_empty(x.shape[0], dtype=_accumulator(x.dtype)),
+    lambda x, y, gain: x.new_empty(x.shape[0], dtype=computed_dtype(x.dtype)),
     _setup,
     _backward,
 )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_fast.ops import arguments
 from gan_fast.ops.backends import outside_autocast, resolve
-from gan_fast.ops.primitive import Primitive, needs
+from gan_fast.ops.primitive import Primitive, computed_dtype, needs
 
 Ints = int | Sequence[int]
 
@@ -94,7 +94,7 @@ def _reference(
     n, c, h, w = x.shape
     dtype, memory_format = x.dtype, memory_format_of(x)
     # also keeps oneDNN from generating half-precision kernels of many taps, which can take it forever
-    x = x.to(torch.promote_types(dtype, torch.float32))
+    x = x.to(computed_dtype(dtype))
     x = F.pad(x.reshape(n, c, h, 1, w, 1), [0, up[0] - 1, 0, 0, 0, up[1] - 1]).reshape(n, c, h * up[1], w * up[0])
     x = F.pad(x, [max(p, 0) for p in padding])  # crops come after: F.pad refuses to crop more than there was
     x0, x1, y0, y1 = (max(-p, 0) for p in padding)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gan_fast.ops.backends import launcher
+from gan_fast.ops.primitive import computed_dtype
 
 _CHUNK_BYTES = 2 << 20  # of tiles transformed, multiplied and transformed back at a time: as much as a core's cache
 
@@ -74,10 +75,6 @@ class _Tiles:
             yield first, min(step, rows - first)
 
 
-def _computed(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32
-
-
 def _buffer(points: int, tiles: int, channels: int, like: Tensor) -> Tensor:
     """[points, tiles, channels]; the points of a tile, written together, must not fall into one set of the cache."""
     line = 64 // like.element_size()
@@ -92,7 +89,7 @@ def tile_size(height: int, width: int) -> int:
 
 def transform_weight(w: Tensor, m: int, flipped: bool, backend: str) -> Tensor:
     """U = G w G^T of w [O, I, 3, 3], as [(m + 2)^2, O, I]; flipped: of w rotated by 180 degrees."""
-    u = w.new_empty((m + 2) ** 2, *w.shape[:2], dtype=_computed(w.dtype))
+    u = w.new_empty((m + 2) ** 2, *w.shape[:2], dtype=computed_dtype(w.dtype))
     _launch("winograd_into", backend, w, "flipped" if flipped else "weight", [1, 0, 0, 1, 1, 0], u)
     return u
 
@@ -115,7 +112,7 @@ def weight_grad(x: Tensor, dy: Tensor, pad: tuple[int, int], m: int, dw: Tensor,
     """dw [O, I, 3, 3] = the sum over samples and pixels of dy [N, O, H', W'] times x as `convolve` pads it."""
     tiles = _Tiles(m, len(dy), *dy.shape[2:])
     o, i = dw.shape[:2]
-    computed = _computed(x.dtype)
+    computed = computed_dtype(x.dtype)
     du = dy.new_empty(tiles.points, o, i, dtype=computed)
     v = e = du.new_empty(0)
     for first, rows in tiles.chunks(du):

@@ -12,6 +12,7 @@ from gan_fast import _cpu, ops, testing
 ISAS = ("plain", "avx2", "avx512")
 FEW = {
     "bias_act": ("lrelu-bias-clamp", "swish-bias", "softplus-bias-clamp", "elu-bias", "lrelu-large", "lrelu-2d"),
+    "conv2d": ("winograd2-contiguous", "winograd2-channels_last", "winograd4-contiguous", "winograd4-channels_last"),
     "square_sum": ("contiguous", "spans-channels_last", "odd-contiguous", "one-long", "numbers"),
     "interpolate": ("contiguous", "spans-channels_last", "odd-contiguous", "numbers"),
     "filtered_lrelu": (
@@ -78,6 +79,9 @@ def _results(threads: int, channels_last: bool) -> list[torch.Tensor]:
         grads += torch.autograd.grad(z, [x, b], torch.ones_like(z))
         m = ops.modulate(x, s, noise=noise, strength=strength, b=b, act="lrelu", clamp=1.0, backend="cpu")
         grads += torch.autograd.grad(m, [x, s, strength, b], torch.ones_like(m))
+        w = torch.randn(64, 70, 3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        c = ops.conv2d(x, w, padding=1, backend="cpu")
+        grads += (c.detach(), *torch.autograd.grad(c, [x, w], torch.ones_like(c)))
         squares = ops.square_sum(x, backend="cpu")
         between = ops.interpolate(x, 2 * x.flip(0), torch.tensor([1, 2]), backend="cpu")
         for p in (squares, between):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from contract import backends_of, device_of
 
 from gan_fast import ops
 
@@ -104,3 +105,26 @@ def test_r1_of_unrelated_logits() -> None:
         ops.r1(x, torch.ones(2, requires_grad=True))
     with pytest.raises(ValueError, match=r"logits: got shape \(3,\), takes as many samples as x of shape \(2, "):
         ops.r1(x, x.sum() * torch.ones(3))
+
+
+@pytest.mark.parametrize("backend", ["reference", *backends_of("modulated_conv2d")])
+@pytest.mark.parametrize(("act", "up"), [("lrelu", 1), ("softplus", 1), ("lrelu", 2)])
+def test_every_route_of_a_layer_refuses_what_kernels_would_read_beyond(backend: str, act: str, up: int) -> None:
+    x, w, s = (t.to(device_of(backend)) for t in (X, W, S))
+    for name, bad, given in (
+        ("b", torch.ones(3), {}),
+        ("b", torch.ones(4, dtype=torch.int64), {}),
+        ("noise", torch.ones(5, 5), {}),
+        ("strength", torch.ones([]), {}),
+        ("strength", torch.ones(2), {"noise": torch.ones(1, 1)}),
+    ):
+        given = {key: t.to(x.device) for key, t in (given | {name: bad}).items()}
+        with pytest.raises((TypeError, ValueError), match=f"^{name}: "):
+            ops.modulated_conv2d(x, w, s, up=up, padding=1, act=act, backend=backend, **given)
+
+
+@pytest.mark.parametrize("backend", backends_of("modulated_conv2d"))
+def test_an_image_smaller_than_the_kernel_is_refused(backend: str) -> None:
+    x, w, s = (t.to(device_of(backend)) for t in (X[:, :, :2, :2], W, S))
+    with pytest.raises((RuntimeError, ValueError), match=r"(?i)kernel size|smaller than w"):
+        ops.modulated_conv2d(x, w, s, backend=backend)

@@ -52,7 +52,8 @@ export python out
 stage build 150 env GAN_FAST_CUDA=1 GAN_FAST_CUDA_ARCHS="$arch" "$python" setup.py -q build_ext --inplace
 stage doctor 30 "$python" -m gan_fast doctor
 stage tests 190 bash -c contract
-stage bench 140 "$python" -m pytest -q benchmarks --quick
-stage verify 80 "$python" -m gan_fast verify
+stage bench 120 "$python" -m pytest -q benchmarks --quick
+stage steps 60 "$python" benchmarks/steps.py --resolution 128 --seconds 2
+stage verify 60 "$python" -m gan_fast verify
 cp -r benchmarks/results "$out/" 2>/dev/null
 exit $failed

@@ -1,13 +1,12 @@
 """What training steps of a StyleGAN2 cost beside PyTorch's own ops: memory, launches, traffic."""
 
-import importlib.util
+import importlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from gan_fast.losses import logistic_generator
 from gan_fast.models.stylegan2 import build
@@ -16,16 +15,12 @@ from gan_fast.ops import use_backend
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def peak_memory(step: Callable[[], object]) -> int:
-    """Bytes that PyTorch's allocator hands out at once, above what there was before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
-        step()
-    events = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
-    live = peak = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
+def benchmark_module(name: str) -> ModuleType:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
 
 
 def test_peak_memory_of_a_generator_step() -> None:
@@ -37,18 +32,14 @@ def test_peak_memory_of_a_generator_step() -> None:
     for backend in ("auto", "reference"):
         generator.zero_grad(set_to_none=True)
         with use_backend(backend):
-            peaks[backend] = peak_memory(lambda: logistic_generator(discriminator(generator(z))).mean().backward())
+            step = lambda: logistic_generator(discriminator(generator(z))).mean().backward()  # noqa: E731
+            peaks[backend] = benchmark_module("steps").peak_memory(step, torch.device("cpu"))
     assert peaks["auto"] <= 0.6 * peaks["reference"], peaks
 
 
 @pytest.fixture(scope="module")
 def traffic() -> dict:
-    path = ROOT / "benchmarks" / "traffic.py"
-    spec = importlib.util.spec_from_file_location("traffic", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["traffic"] = module
-    spec.loader.exec_module(module)
-    return module.count(64, 16, 4096)
+    return benchmark_module("traffic").count(64, 16, 4096)
 
 
 @pytest.mark.parametrize("step", ["G, forward and backward", "G step", "D step"])

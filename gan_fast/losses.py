@@ -5,6 +5,9 @@ Logits may be [N, 1] or maps [N, 1, H, W]; a map counts as its mean. Penalties o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -40,6 +43,28 @@ def logistic_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     Source: Goodfellow et al., arXiv 1406.2661, equation 1.
     """
     return _per_sample(F.softplus(-real_logits)) + _per_sample(F.softplus(fake_logits))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A game: what the generator and what the discriminator minimise, each one value a sample, [N].
+
+    Attributes:
+        generator: (fake_logits, real_logits or None) -> [N].
+        discriminator: (real_logits, fake_logits) -> [N].
+        needs_real: the generator's loss needs D(x).
+    """
+
+    generator: Callable[[Tensor, Tensor | None], Tensor]
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    needs_real: bool = False
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "logistic": Objective(
+        lambda fake_logits, real_logits=None: logistic_generator(fake_logits), logistic_discriminator
+    ),
+}
 
 
 def mode_seeking(fake: Tensor, z: Tensor, eps: float = 1e-3) -> Tensor:

@@ -1,6 +1,6 @@
 """Checkpoints: weights as safetensors with the run's settings inside, the rest of the engine's state beside them.
 
-    checkpoint-<step>.state.pt       Adam's state of both networks, ADA's p, ...: torch.save, read with weights_only=True
+    checkpoint-<step>.state.pt       Adam's state, ADA's p, ...: written by torch.save, read with weights_only=True
     checkpoint-<step>.safetensors    G.*, G_ema.*, D.*; written last, so a step is complete when this file is there
 
 Every file is written under another name, flushed to the disk, and then renamed: a crash leaves the old files whole, and

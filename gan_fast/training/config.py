@@ -83,7 +83,7 @@ class TrainConfig(BaseModel):
         25.0, description="the penalty's weight (r1: gamma / 2 * |dD/dx|^2); auto: 0.0002 * side^2 / batch"
     )
     penalty_interval: int = Field(
-        4, ge=1, description="the penalty is computed every so many steps, weighted by as much"
+        4, ge=1, description="it is computed every so many steps, and weighted by as much"
     )
     penalty_sigma: float = Field(0.25, gt=0, description="dragan: standard deviation of the noise around real images")
     path_length: float = Field(0.0, ge=0, description="weight of path length regularisation; 0: none")

@@ -282,5 +282,5 @@ def _check(recipe: Recipe, generator: nn.Module) -> None:
     for name in ("path_length", "style_mixing"):
         if getattr(recipe, name) and not hasattr(generator, "mapping"):
             raise ValueError(
-                f"{name}: needs a generator with mapping and synthesis, {type(generator).__name__} has none"
+                f"{name}: needs a generator with mapping and synthesis, unlike {type(generator).__name__}"
             )

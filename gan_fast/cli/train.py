@@ -23,7 +23,7 @@ METRICS = (
     ("class_accuracy", "class accuracy", "{:.3f}"),
     ("samples", "samples", "{:d}"),
 )
-LOSSES = (("Gmain", "G"), ("Dmain", "D"), ("r1", "R1"))
+LOSSES = (("Gmain", "G"), ("Dmain", "D"), ("penalty", "penalty"))
 
 
 def train(
@@ -135,7 +135,9 @@ def _as_toml(config: TrainConfig) -> str:
 
 
 def _describe(console: Any, trainer: Trainer) -> None:
-    size = [sum(p.numel() for p in net.parameters()) for net in (trainer.generator, trainer.discriminator)]
+    size = [
+        sum(p.numel() for p in net.parameters()) for net in (trainer.engine.generator, trainer.engine.discriminator)
+    ]
     network = trainer.network
     classes = f"{network.c_dim} classes" if network.c_dim else "no classes"
     console.print(
@@ -224,7 +226,8 @@ def _summarise(console: Any, trainer: Trainer) -> None:
     else:
         console.print("No metrics: there is no feature network for these data; judge by the grids and the losses.")
     console.print(
-        f"Grid: {trainer.grid_path()}   (real images: {run / 'reals.png'}; log: {run / 'log.jsonl'})", soft_wrap=True
+        f"Grid: {trainer.evaluation.grid_path(trainer.step)}   (real images: {run / 'reals.png'}; log: {run / 'log.jsonl'})",
+        soft_wrap=True,
     )
     names = trainer.data.class_names
     choice = f" --classes {names[min(3, len(names) - 1)]}" if trainer.network.c_dim else ""

@@ -46,8 +46,8 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     # Small enough to learn 16x16 digits on two CPU cores in minutes.
-    "digits-ebgan": Config(16, 1, c_dim=10, z_dim=64, channels=24, code_dim=32),
-    "digits-began": Config(16, 1, c_dim=10, z_dim=64, channels=24, code_dim=32, power=1.0, batch_norm=False),
+    "ebgan-digits": Config(16, 1, c_dim=10, z_dim=64, channels=24, code_dim=32),
+    "began-digits": Config(16, 1, c_dim=10, z_dim=64, channels=24, code_dim=32, power=1.0, batch_norm=False),
 }
 
 

@@ -61,7 +61,7 @@ class Config:
 # Tables 4 and 5.
 PRESETS: dict[str, Config] = {
     # Small enough to learn 16x16 digits on two CPU cores in minutes.
-    "digits": Config(16, 1, c_dim=10, z_dim=60, channels=24, multipliers=(2, 2, 1), attention=8, shared_dim=32),
+    "biggan-digits": Config(16, 1, c_dim=10, z_dim=60, channels=24, multipliers=(2, 2, 1), attention=8, shared_dim=32),
     "biggan-128": Config(128, c_dim=1000),
     "biggan-256": Config(256, c_dim=1000, z_dim=140, multipliers=(16, 16, 8, 8, 4, 2, 1)),
 }

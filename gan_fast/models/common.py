@@ -18,7 +18,7 @@ def preset(presets: Mapping[str, C], name: str, **overrides) -> C:
     """
     if name not in presets:
         raise ValueError(f"preset: got {name!r}, takes {', '.join(presets)}")
-    return dataclasses.replace(presets[name], **_known(type(presets[name]), overrides))
+    return dataclasses.replace(presets[name], **known(type(presets[name]), overrides))
 
 
 def configure(kind: type[C], presets: Mapping[str, C], config: str | C | Mapping, overrides: Mapping) -> C:
@@ -29,11 +29,12 @@ def configure(kind: type[C], presets: Mapping[str, C], config: str | C | Mapping
     if isinstance(config, str):
         return preset(presets, config, **overrides)
     if not isinstance(config, kind):
-        config = kind(**_known(kind, config))
-    return dataclasses.replace(config, **_known(kind, overrides))
+        config = kind(**known(kind, config))
+    return dataclasses.replace(config, **known(kind, overrides))
 
 
-def _known(kind: type, fields: Mapping) -> dict:
+def known(kind: type, fields: Mapping) -> dict:
+    """The fields, all of which a configuration of this kind has; ValueError for one that it has not."""
     names = [f.name for f in dataclasses.fields(kind)]
     unknown = [name for name in fields if name not in names]
     if unknown:

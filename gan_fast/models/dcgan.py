@@ -72,11 +72,11 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     # Small enough to learn 16x16 digits on two CPU cores in minutes.
-    "digits": Config(16, 1, c_dim=10, z_dim=64, channels=24, d_norm="none"),
-    "digits-projection": Config(
+    "dcgan-digits": Config(16, 1, c_dim=10, z_dim=64, channels=24, d_norm="none"),
+    "dcgan-digits-projection": Config(
         16, 1, c_dim=10, z_dim=64, channels=24, g_condition="batch_norm", d_condition="projection", d_norm="spectral"
     ),
-    "mnist": Config(28, 1, channels=64),
+    "dcgan-mnist": Config(28, 1, channels=64),
     # Figure 1 of the paper: 1024 channels at 4x4.
     "dcgan-64": Config(64, channels=128),
 }

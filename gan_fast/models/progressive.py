@@ -54,7 +54,7 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     # Small enough to learn 16x16 digits on two CPU cores in minutes.
-    "digits": Config(16, 1, c_dim=10, z_dim=64, channel_base=512, channel_max=48),
+    "progressive-digits": Config(16, 1, c_dim=10, z_dim=64, channel_base=512, channel_max=48),
     "progressive-256": Config(256),
     "progressive-1024": Config(1024),
 }

@@ -65,12 +65,12 @@ def _published(side: int, scale: int, *base: int, **options) -> Config:
 # The paper's appendix on hyperparameters, and table 2 for FFHQ at 256x256.
 PRESETS: dict[str, Config] = {
     # Small enough to learn 16x16 digits on two CPU cores in minutes.
-    "digits": Config(16, 1, c_dim=10, widths=(48, 32, 16), cardinalities=(6, 4, 2), blocks=1, embed_dim=32),
-    "cifar": _published(32, 3, 1024, 1024, 1024, 1024, c_dim=10),
-    "ffhq64": _published(64, 3, 1024, 1024, 1024, 1024, 1024),
-    "ffhq256": _published(256, 3, 1024, 1024, 1024, 1024, 512, 256, 128),
-    "imagenet32": _published(32, 6, 1024, 1024, 1024, 1024, c_dim=1000),
-    "imagenet64": _published(64, 6, 1024, 1024, 1024, 1024, 1024, c_dim=1000),
+    "r3gan-digits": Config(16, 1, c_dim=10, widths=(48, 32, 16), cardinalities=(6, 4, 2), blocks=1, embed_dim=32),
+    "r3gan-cifar": _published(32, 3, 1024, 1024, 1024, 1024, c_dim=10),
+    "r3gan-ffhq64": _published(64, 3, 1024, 1024, 1024, 1024, 1024),
+    "r3gan-ffhq256": _published(256, 3, 1024, 1024, 1024, 1024, 512, 256, 128),
+    "r3gan-imagenet32": _published(32, 6, 1024, 1024, 1024, 1024, c_dim=1000),
+    "r3gan-imagenet64": _published(64, 6, 1024, 1024, 1024, 1024, 1024, c_dim=1000),
 }
 
 

@@ -43,7 +43,7 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     # Small enough to learn 16x16 digits on two CPU cores in minutes.
-    "digits": Config(
+    "stylegan-digits": Config(
         16, 1, c_dim=10, z_dim=64, w_dim=64, num_layers=2, d_num_layers=2, channel_base=512, channel_max=32
     ),
     "stylegan-256": Config(256),

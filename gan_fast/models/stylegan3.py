@@ -76,7 +76,7 @@ class Config:
 _R = {"rotation": True, "g_channel_base": 65536, "g_channel_max": 1024}
 PRESETS: dict[str, Config] = {
     # Small enough to learn 16x16 digits on two CPU cores in minutes.
-    "digits": Config(
+    "stylegan3-t-digits": Config(
         16,
         img_channels=1,
         c_dim=10,
@@ -247,8 +247,8 @@ class SynthesisInput(nn.Module):
 class SynthesisLayer(nn.Module):
     """y = filtered_lrelu(modulated_conv(x / sqrt(magnitude_ema), W, affine(w)) + b), from one band to the next.
 
-    The running mean of x^2, magnitude_ema, keeps the scale, in place of norms that each image would have of its own.
-    ToRGB is neither demodulated nor filtered, and linear.
+    The running mean of x^2, magnitude_ema, keeps the scale, in place of norms that each image would have of its own: in
+    training mode every forward pass moves it. ToRGB is neither demodulated nor filtered, and linear.
 
     Args:
         w_dim: size of w.
@@ -259,7 +259,7 @@ class SynthesisLayer(nn.Module):
         conv_clamp: bound on |y|; None: none.
         dtype: that the layer computes in; None: its parameters'.
         filter_size: taps of a filter for each of its steps of up- or downsampling.
-        magnitude_ema_beta: decay of the running mean, per update.
+        magnitude_ema_beta: decay of the running mean, per forward pass.
 
     Shapes: x [N, before.channels, h, h], w [N, w_dim] -> [N, after.channels, after.size, after.size].
 
@@ -301,9 +301,9 @@ class SynthesisLayer(nn.Module):
         first = (total + self.up) // 2
         self.padding = [first, total - first] * 2
 
-    def forward(self, x: Tensor, w: Tensor, update_emas: bool = False) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
         x = x.to(self.dtype or self.weight.dtype)
-        if update_emas:
+        if self.training:
             magnitude = x.detach().to(self.magnitude_ema.dtype).square().mean()
             self.magnitude_ema.copy_(magnitude.lerp(self.magnitude_ema, self.magnitude_ema_beta))
         k = self.weight.shape[2]
@@ -359,13 +359,13 @@ class Synthesis(nn.Module):
             self.names.append(f"L{i}_{after.size}_{after.channels}")
             setattr(self, self.names[-1], layer)
 
-    def forward(self, ws: Tensor, update_emas: bool = False) -> Tensor:
+    def forward(self, ws: Tensor) -> Tensor:
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws: got shape {list(ws.shape)}, takes [N, {self.num_ws}, {self.w_dim}]")
         w, *rest = ws.unbind(1)
         x = self.input(w)
         for name, w in zip(self.names, rest, strict=True):
-            x = getattr(self, name)(x, w, update_emas)
+            x = getattr(self, name)(x, w)
         return x.to(self.input.weight.dtype) * self.output_scale
 
 
@@ -388,9 +388,5 @@ class Generator(nn.Module):
         truncation_cutoff: int | None = None,
         update_emas: bool = False,
     ) -> Tensor:
-        """Draw images [N, img_channels, H, W], about [-1, 1]; arguments are those of `stylegan2.Generator.forward`.
-
-        update_emas moves w_avg and every layer's magnitude_ema (for training steps).
-        """
-        ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas)
-        return self.synthesis(ws, update_emas)
+        """Draw images [N, img_channels, H, W], about [-1, 1]; arguments are those of `stylegan2.Generator.forward`."""
+        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas))

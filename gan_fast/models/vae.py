@@ -32,7 +32,7 @@ class Config:
 
 PRESETS: dict[str, Config] = {
     # Small enough to learn 16x16 digits on two CPU cores in minutes.
-    "digits": Config(16, 1, c_dim=10, z_dim=16, channels=24),
+    "vae-digits": Config(16, 1, c_dim=10, z_dim=16, channels=24),
 }
 
 

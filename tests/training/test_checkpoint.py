@@ -8,7 +8,7 @@ from gan_fast.training.checkpoint import (
     find_checkpoint,
     list_checkpoints,
     load_checkpoint,
-    load_optimizers,
+    load_state,
     save_checkpoint,
     write_atomically,
 )
@@ -29,7 +29,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
     read, written = load_checkpoint(path), state(12)
     assert (read.step, read.config, read.network, read.class_names) == (12, {"seed": 1}, {"c_dim": 2}, ("a", "b"))
     assert read.weights.keys() == written.weights.keys()
-    assert load_optimizers(path, 12) == {"step": 12, "G": {"lr": 0.5}}
+    assert load_state(path, 12) == {"step": 12, "G": {"lr": 0.5}}
 
 
 def test_the_newest_are_kept_and_found(tmp_path):
@@ -49,10 +49,10 @@ def test_a_truncated_checkpoint_is_named(tmp_path, length):
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(ValueError, match=r"checkpoint-00000003\.safetensors"):
         load_checkpoint(path)
-    optimizers = path.with_suffix(".optimizer.pt")
-    optimizers.write_bytes(optimizers.read_bytes()[:length])
-    with pytest.raises(ValueError, match=r"checkpoint-00000003\.optimizer\.pt"):
-        load_optimizers(path, 3)
+    rest = path.with_suffix(".state.pt")
+    rest.write_bytes(rest.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"checkpoint-00000003\.state\.pt"):
+        load_state(path, 3)
 
 
 def test_missing_and_foreign_files_are_named(tmp_path):
@@ -62,10 +62,10 @@ def test_missing_and_foreign_files_are_named(tmp_path):
         find_checkpoint(tmp_path / "absent")
     path = save(tmp_path, 3)
     with pytest.raises(ValueError, match="belongs to step 3"):
-        load_optimizers(path, 4)
-    path.with_suffix(".optimizer.pt").unlink()
-    with pytest.raises(ValueError, match=r"optimizer\.pt"):
-        load_optimizers(path, 3)
+        load_state(path, 4)
+    path.with_suffix(".state.pt").unlink()
+    with pytest.raises(ValueError, match=r"state\.pt"):
+        load_state(path, 3)
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
@@ -73,11 +73,11 @@ def test_missing_and_foreign_files_are_named(tmp_path):
         load_checkpoint(tmp_path / "other.safetensors")
 
 
-def test_optimizer_files_run_no_code(tmp_path):
+def test_state_files_run_no_code(tmp_path):
     path = save(tmp_path, 3)
-    torch.save({"step": 3, "G": os.system}, path.with_suffix(".optimizer.pt"))
-    with pytest.raises(ValueError, match=r"optimizer\.pt"):
-        load_optimizers(path, 3)
+    torch.save({"step": 3, "G": os.system}, path.with_suffix(".state.pt"))
+    with pytest.raises(ValueError, match=r"state\.pt"):
+        load_state(path, 3)
 
 
 def test_a_crash_while_writing_leaves_the_old_file(tmp_path):
@@ -106,7 +106,7 @@ def test_a_crash_while_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     monkeypatch.undo()
     path = find_checkpoint(tmp_path)
     assert load_checkpoint(path).step == 3
-    assert load_optimizers(path, 3)["step"] == 3
+    assert load_state(path, 3)["step"] == 3
 
 
 def test_nan_is_never_saved(tmp_path):

@@ -111,6 +111,7 @@ class Embedding(nn.Linear):
 
     def __init__(self, c_dim: int, dim: int):
         super().__init__(c_dim, dim, bias=False)
+        nn.init.normal_(self.weight)
 
 
 class SelfAttention(nn.Module):
@@ -189,7 +190,6 @@ class Generator(nn.Module):
         _initialise(self)
         if config.c_dim:
             self.shared = Embedding(config.c_dim, shared_dim)  # made last: it is not normalised
-            nn.init.orthogonal_(self.shared.weight)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Draw images [N, img_channels, H, W] from z [N, z_dim] and c [N, c_dim]."""

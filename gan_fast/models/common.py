@@ -29,7 +29,7 @@ def configure(kind: type[C], presets: Mapping[str, C], config: str | C | Mapping
     if isinstance(config, str):
         return preset(presets, config, **overrides)
     if not isinstance(config, kind):
-        config = kind(**known(kind, config))
+        return kind(**known(kind, {**config, **overrides}))
     return dataclasses.replace(config, **known(kind, overrides))
 
 

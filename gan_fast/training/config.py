@@ -82,9 +82,7 @@ class TrainConfig(BaseModel):
     gamma: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         25.0, description="the penalty's weight (r1: gamma / 2 * |dD/dx|^2); auto: 0.0002 * side^2 / batch"
     )
-    penalty_interval: int = Field(
-        4, ge=1, description="it is computed every so many steps, and weighted by as much"
-    )
+    penalty_interval: int = Field(4, ge=1, description="it is computed every so many steps, and weighted by as much")
     penalty_sigma: float = Field(0.25, gt=0, description="dragan: standard deviation of the noise around real images")
     path_length: float = Field(0.0, ge=0, description="weight of path length regularisation; 0: none")
     path_length_interval: int = Field(4, ge=1, description="it is computed at every so many steps of G")
@@ -95,8 +93,8 @@ class TrainConfig(BaseModel):
     class_group: int = Field(2, ge=1, description="images of one class that stand together in a minibatch-stddev group")
     translate: float = Field(0.0, ge=0, lt=1, description="random translation before D, as a share of the side")
     augment: str = Field("none", description="none, ada, or DiffAugment's color,translation,cutout or some of them")
-    augment_groups: tuple[str, ...] = Field(("blit", "geometry", "color"), description="ada: its transformations")
-    augment_p: float = Field(0.0, ge=0, le=1, description="ada: probability at the start")
+    ada_groups: str = Field("bgc", description="ada: its augmentations, of gan_fast.augment.PRESETS")
+    ada_p: float = Field(0.0, ge=0, le=1, description="ada: probability at the start")
     ada_target: float = Field(0.6, ge=0, lt=1, description="ada: E[sign(D(x))] to steer to; 0: p stays as it is")
     ada_interval: int = Field(4, ge=1, description="ada: p moves at every so many steps")
     ada_kimg: float = Field(500.0, gt=0, description="ada: kimg in which p can go from 0 to 1")

@@ -13,18 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gan_fast.augment import translate
+from gan_fast.augment import AdaPipeline, diff_augment, translate
 from gan_fast.losses import OBJECTIVES, Objective
 from gan_fast.training.ema import Averages
 from gan_fast.training.phases import PENALTIES, Augment, Draws, Phases
 from gan_fast.training.ranks import Ranks, share
 from gan_fast.training.recipe import Recipe
+from gan_fast.updates import clip_weights
 
 LARGEST_GRADIENT = 1e5
 
@@ -60,7 +60,7 @@ class Engine:
     Attributes:
         step_number, images: steps done, and real samples shown to D in them, on all ranks.
         averages: G's moving averages: `averages.modules["G_ema"]`.
-        augment_p: ADA's probability, []. path_length: mean path length, []. nonfinite: gradient values that were NaN or
+        ada_p: ADA's probability, []. path_length: mean path length, []. nonfinite: gradient values that were NaN or
             infinite and were replaced by 0 or +-1e5, counted since the start, int64 [].
     """
 
@@ -81,7 +81,7 @@ class Engine:
         _check(recipe, generator)
         self.device = next(generator.parameters()).device
         self.step_number = self.images = 0
-        self.augment_p = torch.full([], recipe.augment_p, device=self.device)
+        self.ada_p = torch.full([], recipe.ada_p, device=self.device)
         self.path_length = torch.zeros([], device=self.device)
         self.nonfinite = torch.zeros([], dtype=torch.int64, device=self.device)
         self._real_signs = torch.zeros([], device=self.device)
@@ -191,9 +191,7 @@ class Engine:
         means = self.gradients(phase, x, c)
         phase.adam.step()
         if phase.adam is self.d_adam and self.recipe.clip_weights:
-            with torch.no_grad():
-                for p in phase.parameters:
-                    p.clamp_(-self.recipe.clip_weights, self.recipe.clip_weights)
+            clip_weights(self.discriminator, self.recipe.clip_weights)
         return means
 
     @torch.no_grad()
@@ -222,8 +220,8 @@ class Engine:
         if (self.step_number + 1) % recipe.ada_interval == 0:
             r_t = self._real_signs / recipe.ada_interval
             change = batch * recipe.ada_interval / (1000 * recipe.ada_kimg)
-            self.augment_p += (r_t - recipe.ada_target).sign() * change
-            self.augment_p.clamp_(0, 1)
+            self.ada_p += (r_t - recipe.ada_target).sign() * change
+            self.ada_p.clamp_(0, 1)
             self._real_signs.zero_()
 
     def _augment(self) -> Augment:
@@ -231,17 +229,12 @@ class Engine:
         if recipe.augment == "none":
             return lambda x, rng: translate(x, recipe.translate, rng)
         if recipe.augment == "ada":
-            from gan_fast.augment import AdaPipeline
-
-            groups = dict.fromkeys(recipe.augment_groups, True)
-            pipeline = AdaPipeline(self.generator.img_channels, **groups).to(self.device)
-            return lambda x, rng: pipeline(x, self.augment_p, rng)
-        from gan_fast.augment import diff_augment
-
-        return partial(diff_augment, policy=recipe.augment)
+            pipeline = AdaPipeline.preset(recipe.ada_groups)
+            return lambda x, rng: pipeline(x, self.ada_p, rng)
+        return lambda x, rng: diff_augment(x, recipe.augment, rng)
 
 
-_TENSORS = ("augment_p", "path_length", "nonfinite", "_real_signs")
+_TENSORS = ("ada_p", "path_length", "nonfinite", "_real_signs")
 
 
 def lazy_adam(

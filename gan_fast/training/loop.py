@@ -41,6 +41,7 @@ class Trainer:
     Args:
         config: the settings.
         run: folder for the log, checkpoints and grids, absent or empty; None: the next free runs/NNNNN-DATA.
+        restart: `run` may hold a run that has not come to its first checkpoint; it begins anew.
         ranks: the processes that share the run; each makes its own Trainer, and rank 0 alone writes files.
 
     Raises:
@@ -57,12 +58,13 @@ class Trainer:
         config: TrainConfig,
         run: Path | None = None,
         *,
+        restart: bool = False,
         ranks: Ranks | None = None,
         start: checkpoints.Checkpoint | None = None,
     ):
         self.config = config
         self.ranks = ranks = Ranks() if ranks is None else ranks
-        if run is not None and start is None and run.exists() and (not run.is_dir() or any(run.iterdir())):
+        if ranks.first and run is not None and start is None and not _is_free(run, restart):
             raise ValueError(f"run: {run} exists and is not an empty folder; runs are never overwritten")
         self.device = _device(config.device, ranks)
         if self.device.type == "cpu":
@@ -102,6 +104,8 @@ class Trainer:
         if ranks.first:
             run = new_run_folder(config.data) if run is None else run
             run.mkdir(parents=True, exist_ok=True)
+            checkpoints.sweep(run)
+            stats.rewind(run, -1 if start is None else start.step)
             self.evaluation = Evaluation(run, self.metrics, self.network.c_dim)
         self.run_folder = run
 
@@ -112,26 +116,22 @@ class Trainer:
         Args:
             path: the file or the folder.
             ranks: may be more or fewer than before.
-            changes: settings to change, of CHANGEABLE.
+            changes: settings; those in CHANGEABLE may differ from the run's.
 
         Raises:
             ValueError: no such file, a damaged one (named), or a change of another setting.
         """
-        fixed = changes.keys() - CHANGEABLE
-        if fixed:
-            raise ValueError(
-                f"{', '.join(sorted(fixed))}: a resumed run keeps its settings; only"
-                f" {', '.join(sorted(CHANGEABLE))} may change"
-            )
         file = checkpoints.find_checkpoint(path)
         start = checkpoints.load_checkpoint(file)
         state = checkpoints.load_state(file, start.step)
-        config = make_config(**{**start.config, **changes})
+        before, config = make_config(**start.config), make_config(**{**start.config, **changes})
+        fixed = [k for k, v in before if v != getattr(config, k) and k not in CHANGEABLE]
+        if fixed:
+            raise ValueError(
+                f"{', '.join(fixed)}: a resumed run keeps its settings; {', '.join(sorted(CHANGEABLE))} may change"
+            )
         trainer = cls(config, file.parent, ranks=ranks, start=start)
         trainer.engine.load_state_dict({**state, "weights": start.weights})
-        if trainer.ranks.first:
-            checkpoints.sweep(trainer.run_folder)
-            stats.rewind(trainer.run_folder, start.step)
         return trainer
 
     @property
@@ -295,12 +295,20 @@ class _Progress:
         record["data_wait"] = (waited - self._waited) / seconds
         record["nonfinite_gradients"] = int(engine.nonfinite)
         if config.augment == "ada":
-            record["augment_p"] = float(engine.augment_p)
+            record["ada_p"] = float(engine.ada_p)
         if config.path_length:
             record["path_length"] = float(engine.path_length)
         self.losses.clear()
         self._started, self._waited = now, waited
         return record
+
+
+def _is_free(run: Path, restart: bool) -> bool:
+    if not run.exists():
+        return True
+    if not run.is_dir() or checkpoints.list_checkpoints(run):
+        return False
+    return not any(run.iterdir()) or (restart and (run / stats.LOG).exists())
 
 
 def _parts(config: TrainConfig, ranks: Ranks) -> int:

@@ -40,7 +40,7 @@ class Draws:
 
     def seed(self, device: torch.device) -> Tensor:
         """A seed for `gan_fast.ops.noise`: int64 [2]."""
-        return torch.randint(2**62, (2,), generator=self.rng).to(device)
+        return torch.randint(2**62, (2,), generator=self.rng, device=device)
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,16 @@ class Phases:
 
     def draw(self, step: int, phase: str, n: int, part: int, parts: int) -> Draws:
         """The random numbers of part `part` of `parts`, n samples each; the part's noise comes next."""
-        like, z_dim = next(self.generator.parameters()), self.generator.z_dim
-        rng = seeded_generator(self.seed, step, phase)
-        z, z2 = (torch.randn(n * parts, z_dim, generator=rng) for _ in range(2))
-        mix, place = torch.rand(2, generator=rng).tolist()
+        like, shape = next(self.generator.parameters()), (n * parts, self.generator.z_dim)
+        host = seeded_generator(self.seed, step, phase)
+        rng = _on(like.device, host)
+        z, z2 = (torch.randn(shape, generator=rng, device=like.device).to(like.dtype) for _ in range(2))
+        mix, place = torch.rand(2, generator=host).tolist()
         cutoff = 1 + int(place * (self.generator.num_ws - 1)) if mix < self.recipe.style_mixing else None
         if part:
-            rng = seeded_generator(self.seed, step, f"{phase}/{part}")
+            rng = _on(like.device, seeded_generator(self.seed, step, f"{phase}/{part}"))
         torch.manual_seed(rng.initial_seed())
-        z, z2 = (share(x, part, parts, self.recipe.class_group).to(like, non_blocking=True) for x in (z, z2))
+        z, z2 = (share(x, part, parts, self.recipe.class_group) for x in (z, z2))
         return Draws(z, z2, cutoff, rng)
 
     def g_main(self, draws: Draws, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -158,3 +159,8 @@ class Phases:
         if not self._has_ws:
             return self.generator(draws.z, c)
         return self.generator.synthesis(self._latents(draws, c)[0])
+
+
+def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """A generator of this device with the seed of another: on a CPU that one."""
+    return generator if device.type == "cpu" else torch.Generator(device).manual_seed(generator.initial_seed())

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -49,6 +53,34 @@ class Ranks:
                 y = x.contiguous()
                 dist.broadcast(y, 0)
                 x.copy_(y)
+
+
+@contextmanager
+def ranks_of_torchrun(device: str) -> Iterator[Ranks]:
+    """The ranks that torchrun's environment tells of, within the block; without torchrun, one rank.
+
+    Args:
+        device: "cpu" lets them talk through gloo, "cuda" through NCCL, each on the GPU of its local rank; "auto": cuda
+            where there is one.
+    """
+    if "RANK" not in os.environ:
+        yield Ranks()
+        return
+    cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if cuda:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # While rank 0 evaluates, the others wait.
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=2))
+    try:
+        yield Ranks(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+def run_under_torchrun(count: int, arguments: list[str]) -> None:
+    """Replace this process by torchrun, which starts `python -m gan_fast` with the arguments `count` times."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m", "gan_fast"]
+    os.execv(sys.executable, [sys.executable, *torchrun, *arguments])
 
 
 def share(x: Tensor, index: int, count: int, group: int = 1) -> Tensor:

@@ -26,8 +26,8 @@ class Recipe:
         class_group: samples of one class that stand N / class_group apart in a batch; parts of a batch keep them.
         translate: random translation before D, as a share of the side.
         augment: what else D's images go through: "none", "ada", or a DiffAugment policy: "color,translation,cutout".
-        augment_groups: groups of ADA's transformations.
-        augment_p: ADA's probability at the start.
+        ada_groups: ADA's augmentations, a name in `gan_fast.augment.PRESETS`.
+        ada_p: its probability p at the start.
         ada_target: r_t = E[sign(D(x))] that p is steered to; 0 leaves p as it is.
         ada_interval: p moves at every so many steps.
         ada_kimg: thousands of images in which p can move from 0 to 1.
@@ -58,8 +58,8 @@ class Recipe:
     class_group: int = 1
     translate: float = 0.0
     augment: str = "none"
-    augment_groups: tuple[str, ...] = ("blit", "geometry", "color")
-    augment_p: float = 0.0
+    ada_groups: str = "bgc"
+    ada_p: float = 0.0
     ada_target: float = 0.6
     ada_interval: int = 4
     ada_kimg: float = 500.0

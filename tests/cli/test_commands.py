@@ -79,7 +79,7 @@ def test_train_resume_generate(call, tmp_path):
         (["--outdir", run], "never overwritten"),
         (["--resume", "latest"], "has its 0.024 kimg"),
         (["--resume", "latest", "--gamma", "3"], "gamma: a resumed run keeps"),
-        (["--resume", "latest", "--outdir", "x"], "--resume"),
+        (["--resume", run, "--outdir", "x"], "--resume"),
         (["--resume", "absent"], "absent"),
     ]:
         result = call("train", *arguments)

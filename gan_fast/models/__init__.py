@@ -1,8 +1,9 @@
-"""Networks, one file a paper: each is read top to bottom and stands on gan_fast.layers and gan_fast.ops alone.
+"""Networks, one file a paper: each is read top to bottom and stands on gan_fast.layers and gan_fast.ops.
 
 A file here is a family. It has a frozen dataclass `Config`, `PRESETS: dict[str, Config]` and `build(config) -> (G, D)`.
 G has z_dim, c_dim, img_resolution, img_channels and images = G(z, c); style-based ones also mapping, synthesis and
 num_ws. D has logits = D(images, c). Families are found by listing this folder and imported when first asked for.
+`vae`, which GANs are compared with, is none, as it has an encoder and a loss of its own.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from typing import Any
 
 from torch import nn
 
+from gan_fast.models.common import known
+
 
 def families() -> list[str]:
     """The names of the families: the files in this folder."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in ("common", "vae"))
 
 
 def presets() -> dict[str, str]:
@@ -31,11 +34,11 @@ def preset(name: str, **overrides: Any) -> Any:
 
     Raises ValueError for a name that no family has and for an unknown field.
     """
-    known = presets()
-    if name not in known:
-        raise ValueError(f"preset: got {name!r}, takes {', '.join(known)}")
-    config = _module(known[name]).PRESETS[name]
-    return dataclasses.replace(config, **_checked(type(config), overrides))
+    families_of = presets()
+    if name not in families_of:
+        raise ValueError(f"preset: got {name!r}, takes {', '.join(families_of)}")
+    config = _module(families_of[name]).PRESETS[name]
+    return dataclasses.replace(config, **known(type(config), overrides))
 
 
 def build(config: Any) -> tuple[nn.Module, nn.Module]:
@@ -58,7 +61,7 @@ def from_fields(fields: dict[str, Any]) -> Any:
     if name not in families():
         raise ValueError(f"family: got {name!r}, takes {', '.join(families())}")
     config = _module(name).Config
-    return config(**{k: tuple(v) if isinstance(v, list) else v for k, v in _checked(config, fields).items()})
+    return config(**{k: tuple(v) if isinstance(v, list) else v for k, v in known(config, fields).items()})
 
 
 def _family(config: Any) -> str:
@@ -67,11 +70,3 @@ def _family(config: Any) -> str:
 
 def _module(family: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{family}")
-
-
-def _checked(config: type, fields: dict[str, Any]) -> dict[str, Any]:
-    names = [f.name for f in dataclasses.fields(config)]
-    unknown = [name for name in fields if name not in names]
-    if unknown:
-        raise ValueError(f"fields: got {', '.join(map(repr, unknown))}, takes {', '.join(names)}")
-    return fields

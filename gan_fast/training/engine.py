@@ -79,12 +79,12 @@ class Engine:
         self.recipe = recipe = Recipe() if recipe is None else recipe
         self.ranks, self.accumulate = Ranks() if ranks is None else ranks, accumulate
         _check(recipe, generator)
-        self.device = next(generator.parameters()).device
         self.step_number = self.images = 0
-        self.ada_p = torch.full([], recipe.ada_p, device=self.device)
-        self.path_length = torch.zeros([], device=self.device)
-        self.nonfinite = torch.zeros([], dtype=torch.int64, device=self.device)
-        self._real_signs = torch.zeros([], device=self.device)
+        like = next(generator.parameters()).detach()
+        self.device = like.device
+        self.ada_p = like.new_full([], recipe.ada_p)
+        self.path_length, self._real_signs = like.new_zeros([]), like.new_zeros([])
+        self.nonfinite = like.new_zeros([], dtype=torch.int64)
         self.ranks.broadcast_(_state(generator, discriminator))
         self.averages = Averages(generator, (recipe.ema_kimg, *recipe.ema_extra_kimg), recipe.ema_ramp)
 

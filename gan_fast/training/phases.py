@@ -74,7 +74,8 @@ class Phases:
         cutoff = 1 + int(place * (self.generator.num_ws - 1)) if mix < self.recipe.style_mixing else None
         if part:
             rng = _on(like.device, seeded_generator(self.seed, step, f"{phase}/{part}"))
-        torch.manual_seed(rng.initial_seed())
+        # Not torch.manual_seed, which formats a stack trace for every kind of device.
+        _global_generator(like.device).manual_seed(rng.initial_seed())
         z, z2 = (share(x, part, parts, self.recipe.class_group) for x in (z, z2))
         return Draws(z, z2, cutoff, rng)
 
@@ -159,6 +160,10 @@ class Phases:
         if not self._has_ws:
             return self.generator(draws.z, c)
         return self.generator.synthesis(self._latents(draws, c)[0])
+
+
+def _global_generator(device: torch.device) -> torch.Generator:
+    return torch.default_generator if device.type == "cpu" else torch.cuda.default_generators[device.index]
 
 
 def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:

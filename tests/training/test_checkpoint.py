@@ -1,3 +1,4 @@
+import errno
 import os
 
 import pytest
@@ -10,6 +11,7 @@ from gan_fast.training.checkpoint import (
     load_checkpoint,
     load_state,
     save_checkpoint,
+    sweep,
     write_atomically,
 )
 
@@ -115,3 +117,45 @@ def test_nan_is_never_saved(tmp_path):
     with pytest.raises(ValueError, match=r"G\.fc\.weight holds NaN.*step 5"):
         save_checkpoint(tmp_path, bad, {}, keep=2)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_best_is_kept_beside_the_newest(tmp_path):
+    for step in range(1, 6):
+        save_checkpoint(tmp_path, state(step), {}, keep=1, best=2)
+    assert [p.name for p in list_checkpoints(tmp_path)] == [
+        "checkpoint-00000002.safetensors",
+        "checkpoint-00000005.safetensors",
+    ]
+    assert load_state(list_checkpoints(tmp_path)[0], 2) == {"step": 2}
+
+
+@pytest.mark.parametrize("call", ["fsync", "open"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+def test_a_full_disk_or_read_only_folder_is_named_and_harms_nothing(tmp_path, monkeypatch, call, code):
+    save(tmp_path, 3)
+
+    def refuse(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(OSError, match=rf"cannot write .*checkpoint-00000004\.state\.pt: {os.strerror(code)}"):
+        save(tmp_path, 4)
+    monkeypatch.undo()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "checkpoint-00000003.safetensors",
+        "checkpoint-00000003.state.pt",
+    ]
+    assert load_checkpoint(find_checkpoint(tmp_path)).step == 3
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path):
+    save(tmp_path, 3)
+    for name in (".checkpoint-00000004.safetensors.x1.part", "checkpoint-00000004.state.pt"):
+        (tmp_path / name).touch()
+    (tmp_path / "mine.pt").touch()
+    sweep(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "checkpoint-00000003.safetensors",
+        "checkpoint-00000003.state.pt",
+        "mine.pt",
+    ]

@@ -1,3 +1,4 @@
+import copy
 from functools import partial
 
 import pytest
@@ -120,3 +121,108 @@ def test_accumulation_equals_the_whole_batch(device, name):
         pair[0].synthesis.forward = partial(pair[0].synthesis.forward, noise_mode="none")
         found.append(gradients(Engine(*pair, Recipe(style_mixing=1.0), accumulate=parts), name, (x, c)))
     torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("sign", "expected"), [(1.0, 0.5 + 3 * 0.032), (-1.0, 0.5 - 3 * 0.032)])
+def test_ada_follows_the_sign_of_real_logits(sign, expected):
+    """Every four steps of 8 images p moves by 32 / 1000, whatever the images are."""
+
+    class Sure(Mlp):
+        def forward(self, x, c=None):
+            return super().forward(x.flatten(1)) * 0 + sign
+
+    class Painter(Mlp):
+        def forward(self, z, c=None):
+            return super().forward(z).unflatten(1, (3, 4, 4))
+
+    recipe = Recipe(augment="ada", ada_p=0.5, ada_kimg=1.0, penalty="none")
+    e = Engine(Painter(2, 48), Sure(48, 1), recipe)
+    for _ in range(15):
+        e.step(torch.zeros(8, 3, 4, 4))
+    assert e.ada_p.item() == pytest.approx(expected)
+
+
+def test_fixed_p_stays(device, batch):
+    e = engine(device, augment="ada", ada_p=0.25, ada_target=0.0, ada_interval=1)
+    e.step(*batch)
+    assert e.ada_p == 0.25
+
+
+@pytest.mark.parametrize("augment", ["ada", "color,translation,cutout"])
+def test_augmentation_changes_what_the_discriminator_sees(device, batch, augment):
+    plain, augmented = (gradients(engine(device, augment=a, ada_p=1.0), "Dmain", batch) for a in ("none", augment))
+    assert not torch.equal(plain[0], augmented[0])
+
+
+def test_gradients_are_made_finite_and_counted(device, batch):
+    e = engine(device)
+    weight = e.discriminator.b4.out.weight
+    weight.register_hook(lambda g: torch.full_like(g, float("nan")))
+    e.discriminator.b4.out.bias.register_hook(lambda g: torch.full_like(g, float("-inf")))
+    gradients(e, "Dmain", batch)
+    assert e.nonfinite == weight.numel() + e.discriminator.b4.out.bias.numel()
+    assert not weight.grad.any()
+    assert (e.discriminator.b4.out.bias.grad == -1e5).all()
+
+
+def test_frozen_layers_stay(device, batch):
+    e = engine(device, freeze_d=3)
+    before = {k: v.clone() for k, v in e.discriminator.state_dict().items()}
+    e.step(*batch)
+    same = [k for k, v in e.discriminator.named_parameters() if torch.equal(before[k], v)]
+    assert {k.rpartition(".")[0] for k in same} == {"b8.fromrgb", "b8.conv0", "b8.conv1"}
+    with pytest.raises(ValueError, match="freeze_d: D has"):
+        engine(device, freeze_d=99)
+
+
+def test_weights_are_clipped(device, batch):
+    e = engine(device, objective="wasserstein", penalty="none", clip_weights=0.01)
+    e.step(*batch)
+    assert max(p.abs().max() for p in e.discriminator.parameters()) <= 0.01
+
+
+def test_w_avg_follows_the_batch(device, batch):
+    e = engine(device)
+    before = e.generator.mapping.w_avg.clone()
+    draws = e._draw(0, "Gmain", 8, 0, 1)
+    w = e.generator.mapping(draws.z, batch[1])[:, 0].mean(0)
+    e.step(*batch)
+    torch.testing.assert_close(e.generator.mapping.w_avg, w.lerp(before, 0.998))
+
+
+def test_path_length_is_steered_to_its_mean(device, batch):
+    e = engine(device, path_length=2.0, path_length_interval=1, path_length_decay=0.5, g_lr=1e-12)
+    lengths = e.gradients(phase(e, "Greg"), *batch)["path_length"]
+    e.step(*batch)
+    assert e.path_length > 0
+    torch.testing.assert_close(e.path_length, lengths * 0.5)
+
+
+def test_bfloat16_is_near_float32(device, batch):
+    exact, rounded = (engine(device, precision=p).step(*batch)["Dmain"] for p in ("float32", "bfloat16"))
+    assert exact != rounded
+    torch.testing.assert_close(exact, rounded.float(), rtol=0.02, atol=0.02)
+
+
+def test_a_state_goes_on_where_it_was_taken(device, batch):
+    recipe = {"path_length": 2.0, "augment": "ada", "ada_p": 0.3, "ema_extra_kimg": (0.05,)}
+    a, b = engine(device, **recipe), engine(device, **recipe, options={"seed": 0})
+    a.step(*batch)
+    b.load_state_dict(copy.deepcopy(a.state_dict()))
+    assert {k: v.item() for k, v in a.step(*batch).items()} == {k: v.item() for k, v in b.step(*batch).items()}
+    for x, y in zip(a.averages.modules.values(), b.averages.modules.values(), strict=True):
+        assert all(torch.equal(p, q) for p, q in zip(x.parameters(), y.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"),
+    [
+        ({"objective": "gan"}, "objective: got 'gan', takes .*logistic"),
+        ({"penalty": "r3"}, "penalty: got 'r3', takes r1"),
+        ({"path_length": 2.0}, "path_length: needs a generator with mapping"),
+        ({"style_mixing": 0.5}, "style_mixing: needs"),
+    ],
+)
+def test_what_cannot_be_done_is_named(recipe, named):
+    with pytest.raises(ValueError, match=named):
+        Engine(Mlp(2, 2), Mlp(2, 1), Recipe(**recipe))

@@ -1,10 +1,8 @@
-import threading
-
 import pytest
 import torch
-from stores import dataset_json, noise, picture, store, write_files, write_zip
+from stores import dataset_json, noise, picture, store, write_files
 
-from gan_fast.data import BatchSampler, ImageFiles, ImageSet, Protocol, batches, open_data, open_source
+from gan_fast.data import ImageFiles, ImageSet, Protocol, open_data, open_source
 
 DAMAGED = {f"{k}.png": picture((k, 0, 0)) for k in range(6)} | {
     "1.png": b"",
@@ -105,26 +103,3 @@ def test_images_may_lie_on_the_device(tmp_path, device):
 def test_on_error_takes_two_words(tmp_path):
     with pytest.raises(ValueError, match=r"on_error.*'ignore'"):
         open_data(store("folder", tmp_path), 8, 3, on_error="ignore")
-
-
-def test_batches_come_in_the_sampler_s_order_from_any_step(tmp_path, device):
-    images, _ = open_data(store("zip", tmp_path), 8, 3, in_memory=False)
-    sampler = BatchSampler(images.labels, 2, seed=1)
-    for first in (0, 5):
-        made = batches(images, sampler, first, device)
-        for step in range(first, first + 4):
-            x, c = next(made)
-            wanted, labels = images.batch(sampler(step), device)
-            assert torch.equal(x, wanted)
-            assert torch.equal(c, labels)
-        made.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
-
-
-def test_a_broken_file_ends_the_batches_where_it_is_due(tmp_path):
-    path = write_zip(tmp_path / "x.zip", {f"{k}.png": picture() if k != 2 else b"" for k in range(4)})
-    images, _ = open_data(path, 8, 3, in_memory=False)
-    made = batches(images, lambda step: torch.tensor([step]))
-    assert [len(next(made)[0]) for _ in range(2)] == [1, 1]
-    with pytest.raises(ValueError, match=r"2\.png"):
-        next(made)

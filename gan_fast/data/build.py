@@ -18,7 +18,7 @@ from gan_fast.data.files import CHUNK, ImageFiles
 def write_zip(images: ImageFiles, file: IO[bytes], progress: Callable[[int], None] = lambda count: None) -> int:
     """Write images as 00000/img00000000.png, ..., and dataset.json with labels, names of classes and `describe()`.
 
-    Equal images give equal bytes: no time enters. Pixels are not compressed, so that they are read faster. `progress` is
+    Equal images give equal bytes: no time enters. Pixels are not compressed: they are read faster so. `progress` is
     called with the number of images that are done since the last call. Returns how many were written: those that cannot
     be read are left out where the set skips them.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gan_fast.data import labels
-from gan_fast.data.sources.source import Source, is_image
+from gan_fast.data.sources.source import Source, is_image, stamp_of
 
 
 class FolderSource(Source):
@@ -17,7 +17,7 @@ class FolderSource(Source):
         self.path = path
         files = sorted(p for p in path.rglob("*") if is_image(p.relative_to(path).as_posix()) and p.is_file())
         self.names = [p.relative_to(path).as_posix() for p in files]
-        self.sizes = [p.stat().st_size for p in files]
+        self.stamp = stamp_of(self.names, [p.stat().st_size for p in files])
         listing = path / labels.FILE
         self._label(listing.read_bytes if listing.exists() else None)
         if self.labels.class_names and not listing.exists():

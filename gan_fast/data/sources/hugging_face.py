@@ -41,13 +41,14 @@ class HuggingFaceSource(Source):
         self._rows = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
         self._column = column
         self.names = [f"row {i}" for i in range(len(rows))]
-        self.sizes = [0] * len(rows)
+        self.stamp = rows._fingerprint
         self.unmatched = []
         label = columns[datasets.ClassLabel]
         if label is None:
             self.labels = Labels.none(len(rows))
         else:
-            self.labels = Labels.of_classes(rows[label], rows.features[label].names)
+            classes = [-1 if k is None else k for k in rows[label]]
+            self.labels = Labels.of_classes(classes, rows.features[label].names)
 
     def read(self, i: int) -> bytes:
         image = self._rows[i][self._column]

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from gan_fast.data.labels import Labels
-from gan_fast.data.sources.source import Source
+from gan_fast.data.sources.source import Source, stamp_of
 
 SIZED = re.compile(rb"(\d+)-(\d{5,})")
 
@@ -31,16 +31,16 @@ class LmdbSource(Source):
             self._environment = lmdb.open(
                 str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_spare_txns=64
             )
-            with self._environment.begin() as transaction:
-                sizes = {key: len(value) for key, value in transaction.cursor()}
-                length = transaction.get(b"length")
-        except lmdb.Error as error:
+            with self._environment.begin(buffers=True) as transaction:
+                sizes = {bytes(key): len(value) for key, value in transaction.cursor()}
+                length = int(bytes(transaction.get(b"length"))) if b"length" in sizes else None
+        except (lmdb.Error, ValueError) as error:
             raise ValueError(f"cannot read the LMDB {path}: {error}") from error
         self._keys = sorted(sizes)
         if length is not None:
             self._keys = _of_one_resolution(self._keys, length, resolution, path)
         self.names = [key.decode(errors="replace") for key in self._keys]
-        self.sizes = [sizes[key] for key in self._keys]
+        self.stamp = stamp_of(self.names, [sizes[key] for key in self._keys])
         self._label(None)
         if length is not None:
             self.labels = Labels.none(len(self))
@@ -50,12 +50,12 @@ class LmdbSource(Source):
             return transaction.get(self._keys[i])
 
 
-def _of_one_resolution(keys: list[bytes], length: bytes, resolution: int | None, path: Path) -> list[bytes]:
+def _of_one_resolution(keys: list[bytes], length: int, resolution: int | None, path: Path) -> list[bytes]:
     found = sorted({int(match[1]) for key in keys if (match := SIZED.fullmatch(key))})
     if not found:
         raise ValueError(f"cannot read the LMDB {path}: it has a length but no keys such as 256-00000")
     chosen = next((size for size in found if size >= (resolution or 0)), found[-1])
-    wanted = [f"{chosen}-{str(i).zfill(5)}".encode() for i in range(int(length))]
+    wanted = [f"{chosen}-{str(i).zfill(5)}".encode() for i in range(length)]
     if absent := sorted(set(wanted) - set(keys)):
         raise ValueError(
             f"cannot read the LMDB {path}: {len(absent)} of its {len(wanted)} keys are missing, the first is "

@@ -1,7 +1,9 @@
-"""What every format gives: names, sizes, labels, and the bytes of any one file."""
+"""What every format gives: names, labels, and the bytes of any one file."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -18,7 +20,7 @@ class Source(ABC):
         kind: the format's name.
         path: where they lie.
         names: a name for each, which errors give.
-        sizes: bytes of each.
+        stamp: a text that changes when the files do.
         labels: class or vector of each.
         unmatched: names that have a label but no image.
     """
@@ -26,7 +28,7 @@ class Source(ABC):
     kind: str
     path: Path
     names: list[str]
-    sizes: list[int]
+    stamp: str
     labels: Labels
     unmatched: list[str]
 
@@ -47,6 +49,11 @@ class Source(ABC):
             self.labels = labels.from_folders(self.names, str(self.path))
         else:
             self.labels, self.unmatched = labels.from_json(read_json(), self.names, where)
+
+
+def stamp_of(names: list[str], sizes: list[int]) -> str:
+    """BLAKE2b of the names and sizes of files."""
+    return hashlib.blake2b(json.dumps([names, sizes]).encode(), digest_size=16).hexdigest()
 
 
 def is_image(name: str) -> bool:

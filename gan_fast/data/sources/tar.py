@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 from gan_fast.data.labels import Labels
-from gan_fast.data.sources.source import Source, is_image
+from gan_fast.data.sources.source import Source, is_image, stamp_of
 
 
 class TarSource(Source):
@@ -21,8 +21,8 @@ class TarSource(Source):
     def __init__(self, path: Path, shards: list[Path]):
         self.path = path
         self._shards = shards
-        self._places: list[tuple[int, int]] = []  # shard and offset of each image
-        self.names, self.sizes = [], []
+        self._places: list[tuple[int, int, int]] = []  # shard, offset and size of each image
+        self.names = []
         samples: list[str] = []
         classes: dict[str, int] = {}
         for k, shard in enumerate(shards):
@@ -33,13 +33,13 @@ class TarSource(Source):
                         sample = f"{shard.name}{folder}/{base.partition('.')[0]}"
                         if is_image(member.name) and member.isfile():
                             self.names.append(f"{shard.name}/{member.name}")
-                            self.sizes.append(member.size)
-                            self._places.append((k, member.offset_data))
+                            self._places.append((k, member.offset_data, member.size))
                             samples.append(sample)
                         elif member.name.endswith(".cls"):
                             classes[sample] = int(tar.extractfile(member).read())
             except (OSError, ValueError, tarfile.TarError) as error:
                 raise ValueError(f"cannot read the shard {shard}: {error}") from error
+        self.stamp = stamp_of(self.names, [size for _, _, size in self._places])
         self.unmatched = sorted(classes.keys() - set(samples))
         self._label(None)
         self.labels = Labels.none(len(samples))
@@ -50,10 +50,10 @@ class TarSource(Source):
             self.labels = Labels.of_classes(found, [str(c) for c in range(max(found) + 1)])
 
     def read(self, i: int) -> bytes:
-        shard, offset = self._places[i]
+        shard, offset, size = self._places[i]
         with self._shards[shard].open("rb") as file:
             file.seek(offset)
-            return file.read(self.sizes[i])
+            return file.read(size)
 
     @staticmethod
     def expand(path: Path) -> list[Path]:

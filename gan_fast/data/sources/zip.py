@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from gan_fast.data import labels
-from gan_fast.data.sources.source import Source, is_image
+from gan_fast.data.sources.source import Source, is_image, stamp_of
 
 
 class ZipSource(Source):
@@ -22,7 +22,7 @@ class ZipSource(Source):
             raise ValueError(f"cannot read the zip {path}: {error}") from error
         members = sorted((m for m in self._zip.infolist() if is_image(m.filename)), key=lambda m: m.filename)
         self.names = [m.filename for m in members]
-        self.sizes = [m.file_size for m in members]
+        self.stamp = stamp_of(self.names, [m.file_size for m in members])
         listed = labels.FILE in self._zip.namelist()
         self._label((lambda: self._zip.read(labels.FILE)) if listed else None)
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 MODES = {1: "L", 3: "RGB"}
+COLOURS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})  # what Pillow makes MODES of
 WIDE = 3 / 4  # height to width of a wide crop
 
 
@@ -55,7 +56,7 @@ class Protocol:
 
         Raises:
             BrokenImage: the bytes hold no image, a damaged one, one of too many pixels (Pillow's limit against
-                decompression bombs), or one whose values have no defined range (32-bit integers, floats).
+                decompression bombs), or one whose values have no defined range (32-bit integers, floats, CIELAB).
         """
         image = open_upright(data, name).convert(MODES[self.channels])
         height = self.resolution if self.crop == "center" else round(self.resolution * WIDE)
@@ -77,9 +78,9 @@ def open_upright(data: bytes, name: str) -> Image.Image:
             image = ImageOps.exif_transpose(image)
             if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PNG"):
                 return Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
-            if image.mode in ("I", "F"):
+            if image.mode not in COLOURS:
                 raise ValueError(f"values of mode {image.mode} have no defined range")
             return image.convert("RGBA") if image.mode == "P" else image
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow raises many kinds for damaged files
         reason = "cannot identify image file" if isinstance(error, Image.UnidentifiedImageError) else error
         raise BrokenImage(f"cannot read the image {name}: {reason}") from error

@@ -99,12 +99,31 @@ def bomb() -> bytes:
         (bomb(), "decompression bomb"),
         (encoded(np.ones((4, 4), dtype=np.float32), "TIFF"), "mode F"),
         (encoded(np.ones((4, 4), dtype=np.int32), "TIFF"), "mode I"),
+        (picture((50, 0, 0), mode="LAB", kind="TIFF"), "mode LAB"),
     ],
-    ids=["empty", "other bytes", "truncated PNG", "truncated JPEG", "bomb", "floats", "32-bit integers"],
+    ids=["empty", "other bytes", "truncated PNG", "truncated JPEG", "bomb", "floats", "32-bit integers", "CIELAB"],
 )
 def test_broken_images_are_named(data, reason):
     with pytest.raises(BrokenImage, match=f"cannot read the image folder/7.png: .*{reason}"):
         Protocol(8)(data, "folder/7.png")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damage_of_any_kind_ends_in_an_image_or_in_an_error_that_names_it():
+    generator = np.random.default_rng(0)
+    files = [noise(), noise("JPEG"), noise("WEBP"), noise("TIFF"), noise("GIF"), noise("BMP")]
+    broken = []
+    for data in files * 20:
+        damaged = np.frombuffer(data, dtype=np.uint8).copy()
+        # Headers, which decide most, stand at the start, or of a TIFF at the end.
+        places = generator.integers(0, min(600, len(data)), 8) * generator.choice([1, -1], 8)
+        damaged[places] = generator.integers(0, 256, 8)
+        try:
+            assert Protocol(8)(damaged.tobytes(), "7.png").shape == (3, 8, 8)
+        except BrokenImage as error:
+            broken.append(str(error))
+    assert 20 < len(broken) < 120
+    assert all(message.startswith("cannot read the image 7.png: ") for message in broken)
 
 
 @pytest.mark.parametrize(

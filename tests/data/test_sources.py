@@ -123,6 +123,18 @@ def test_a_label_without_image_can_be_passed_over(tmp_path):
     assert open_data(tmp_path, 8, 3, on_error="skip")[0].labels.tolist() == [0]
 
 
+def test_an_lmdb_may_be_opened_twice(tmp_path):
+    path = store("lmdb", tmp_path)
+    first, second = open_source(path), open_source(path)
+    assert first.read(2) == second.read(2)
+
+
+def test_a_tar_beside_images_is_no_shard(tmp_path):
+    path = store("folder", tmp_path)
+    write_tar(path / "backup.tar", {"x.png": picture()})
+    assert open_source(path).kind == "folder"
+
+
 def test_of_several_resolutions_in_an_lmdb_the_nearest_above_is_read(tmp_path):
     files = {"length": b"2"}
     for side in (8, 16, 32):

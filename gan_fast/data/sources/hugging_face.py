@@ -18,7 +18,6 @@ class HuggingFaceSource(Source):
     MARKS = ("dataset_info.json", "dataset_dict.json")
 
     def __init__(self, path: Path):
-        self.path = path
         try:
             import datasets
         except ImportError:
@@ -36,13 +35,12 @@ class HuggingFaceSource(Source):
             for kind in (datasets.Image, datasets.ClassLabel)
         }
         column = columns[datasets.Image]
-        if column is None or not len(rows):
+        if column is None:
             raise ValueError(f"path: no images in {path} (its columns are {', '.join(rows.features)})")
         self._rows = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
         self._column = column
-        self.names = [f"row {i}" for i in range(len(rows))]
+        super().__init__(path, [f"row {i}" for i in range(len(rows))], [])
         self.stamp = rows._fingerprint
-        self.unmatched = []
         label = columns[datasets.ClassLabel]
         if label is None:
             self.labels = Labels.none(len(rows))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
+from typing import Any
 
+from gan_fast.data import labels
 from gan_fast.data.labels import Labels
-from gan_fast.data.sources.source import Source, stamp_of
+from gan_fast.data.sources.source import Source
 
 SIZED = re.compile(rb"(\d+)-(\d{5,})")
 
@@ -22,15 +25,12 @@ class LmdbSource(Source):
     kind = "lmdb"
 
     def __init__(self, path: Path, resolution: int | None = None):
-        self.path = path
         try:
             import lmdb
         except ImportError:
             raise ValueError(f"data: {path} is LMDB, which takes: pip install 'gan-fast[data]'") from None
         try:
-            self._environment = lmdb.open(
-                str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_spare_txns=64
-            )
+            self._environment = _environment(path.resolve())
             with self._environment.begin(buffers=True) as transaction:
                 sizes = {bytes(key): len(value) for key, value in transaction.cursor()}
                 length = int(bytes(transaction.get(b"length"))) if b"length" in sizes else None
@@ -39,15 +39,21 @@ class LmdbSource(Source):
         self._keys = sorted(sizes)
         if length is not None:
             self._keys = _of_one_resolution(self._keys, length, resolution, path)
-        self.names = [key.decode(errors="replace") for key in self._keys]
-        self.stamp = stamp_of(self.names, [sizes[key] for key in self._keys])
-        self._label(None)
-        if length is not None:
-            self.labels = Labels.none(len(self))
+        names = [key.decode(errors="replace") for key in self._keys]
+        super().__init__(path, names, [sizes[key] for key in self._keys])
+        self.labels = labels.from_folders(names, str(path)) if length is None else Labels.none(len(names))
 
     def read(self, i: int) -> bytes:
         with self._environment.begin() as transaction:
             return transaction.get(self._keys[i])
+
+
+@functools.cache
+def _environment(path: Path) -> Any:
+    """The environment at a path, which a process may open once only."""
+    import lmdb
+
+    return lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_spare_txns=64)
 
 
 def _of_one_resolution(keys: list[bytes], length: int, resolution: int | None, path: Path) -> list[bytes]:

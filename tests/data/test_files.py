@@ -87,9 +87,10 @@ def test_large_sets_are_read_when_needed(tmp_path, monkeypatch):
     assert isinstance(open_data(path, 8, 3)[0], ImageSet)
     images, _ = open_data(path, 9, 3)
     assert isinstance(images, ImageFiles)
-    picked = images.subset(images.labels == 0).subset(torch.tensor([1]))
-    assert picked.pixels(torch.tensor([0]))[0, :, 4, 4].tolist() == [0, 200, 0]
-    assert picked.class_rank().tolist() == [0]
+    picked = images.subset(torch.tensor([2, 1, 0])).subset(torch.tensor([True, False, True]))
+    assert picked.pixels(torch.arange(2))[:, :, 4, 4].tolist() == [[0, 0, 200], [200, 0, 0]]
+    assert picked.batch(torch.tensor([0]))[1].tolist() == [[0.0, 1.0]]
+    assert images.class_rank().tolist() == [0, 1, 0]
 
 
 def test_images_may_lie_on_the_device(tmp_path, device):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from gan_fast.cli import COMMANDS, app
+from gan_fast.cli import COMMANDS, DATA_COMMANDS, app
 
 SHORT = [
     "--kimg=0.016", "--batch=8", "--threads=1",
@@ -44,7 +44,7 @@ def test_train_resume_generate(call, tmp_path):
     run = tmp_path / "runs" / "00000-digits"
     grid = re.search(r"Grid: (\S+)", result.output)[1]
     assert Image.open(tmp_path / grid).size == (498, 498)
-    assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()] == [0, 2, 2]
+    assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()] == [0, 0, 2, 2]
 
     result = call("train", "--resume", "latest", "--kimg", "0.024", "--threads", "1")
     assert result.exit_code == 0, result.output
@@ -124,9 +124,9 @@ def test_doctor_shows_switches_backends_and_the_cache_file(call):
         assert found in result.output
 
 
-@pytest.mark.parametrize("command", [c.__name__ for c in COMMANDS])
+@pytest.mark.parametrize("command", [*(c.__name__ for c in COMMANDS), *(f"data {c.__name__}" for c in DATA_COMMANDS)])
 def test_help_has_examples(call, command):
-    result = call(command, "--help")
+    result = call(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"gan-fast {command}" in result.output
 

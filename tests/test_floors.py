@@ -16,6 +16,7 @@ FLOORS = {
     "layers": 2,
     "models": 2,
     "losses": 2,
+    "updates": 2,
     "augment": 2,
     "data": 2,
     "metrics": 2,

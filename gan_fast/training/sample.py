@@ -27,18 +27,24 @@ def draw(generator: nn.Module, seeds: Sequence[int], labels: Tensor, psi: float 
     mean over all classes, which `w_avg` holds, would draw every class towards one and the same image.)
 
     Args:
-        generator: takes z [N, z_dim] and c [N, c_dim].
+        generator: takes z [N, z_dim] and c [N, c_dim]; without a mapping psi must be 1.
         seeds: N whole numbers.
         labels: int64 [N]; ignored where the generator takes no labels.
         psi: 1 leaves w as it is, 0 gives each class's mean image.
     """
+    if psi != 1 and not hasattr(generator, "mapping"):
+        raise ValueError(f"psi: truncation needs a generator with a mapping; this one takes 1, got {psi}")
     device = next(generator.parameters()).device
     z = torch.stack([torch.randn(generator.z_dim, generator=seeded_generator(s, 0, "z")) for s in seeds])
     c = one_hot(labels, generator.c_dim)
     images = []
     means: dict[int, Tensor] = {}
     for part in range(0, len(z), CHUNK):
-        ws = generator.mapping(z[part : part + CHUNK].to(device), c[part : part + CHUNK].to(device))
+        latents = z[part : part + CHUNK].to(device), c[part : part + CHUNK].to(device)
+        if not hasattr(generator, "mapping"):
+            images.append(generator(*latents).float().cpu())
+            continue
+        ws = generator.mapping(*latents)
         if psi != 1:
             keys = labels[part : part + CHUNK].tolist() if generator.c_dim else [0] * len(ws)
             for key in set(keys) - means.keys():

@@ -59,6 +59,20 @@ def test_modulated_conv2d_equals_per_sample_weights(settings: dict, device: torc
     torch.testing.assert_close(y, true)
 
 
+@pytest.mark.parametrize("demodulate", [True, False])
+def test_input_gain_scales_x_past_demodulation(demodulate: bool, device: torch.device) -> None:
+    x, w, s = (torch.randn(n, dtype=torch.float64, device=device) for n in ((2, 3, 5, 5), (4, 3, 3, 3), (2, 3)))
+    gain = torch.tensor(0.3, dtype=torch.float64, device=device)
+    operands = [t.requires_grad_() for t in (x, w, s)]
+    results = []
+    for scaled in (x, None):
+        options = {"input_gain": gain} if scaled is None else {}
+        y = ops.modulated_conv2d(x, w, s, padding=1, demodulate=demodulate, **options) * (1 if scaled is None else gain)
+        results.append([y, *torch.autograd.grad(y.square().sum(), operands, create_graph=True)])
+    for ours, want in zip(*results, strict=True):
+        torch.testing.assert_close(ours, want)
+
+
 def test_modulated_conv2d_in_float16_stays_in_range(device: torch.device) -> None:
     """Large styles and weights overflow float16 without the published normalisation, which demodulation cancels."""
     x, w, s = (

@@ -12,10 +12,11 @@ import typer
 
 from gan_fast.cli.doctor import doctor
 from gan_fast.cli.generate import generate
+from gan_fast.cli.run import run
 from gan_fast.cli.train import train
 from gan_fast.cli.verify import verify
 
-COMMANDS = (train, generate, verify, doctor)
+COMMANDS = (train, generate, run, verify, doctor)
 
 app = typer.Typer(
     name="gan-fast",
@@ -31,15 +32,17 @@ def _with_plain_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Bad input and failed runs end in one line on stderr, not in a traceback."""
 
     @functools.wraps(command)
-    def run(*args: object, **kwargs: object) -> None:
+    def plain(*args: object, **kwargs: object) -> None:
         try:
             command(*args, **kwargs)
         except (ValueError, OSError, FloatingPointError) as error:
             typer.echo(f"gan-fast {command.__name__}: {error}", err=True)
             raise typer.Exit(1 if isinstance(error, FloatingPointError) else 2) from None
 
-    return run
+    return plain
 
 
 for _command in COMMANDS:
-    app.command()(_with_plain_errors(_command))
+    # what follows the name of a script is the script's
+    _settings = {"allow_interspersed_args": False} if _command is run else None
+    app.command(context_settings=_settings)(_with_plain_errors(_command))

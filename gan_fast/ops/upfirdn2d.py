@@ -99,9 +99,9 @@ def _reference(
     x = F.pad(x, [max(p, 0) for p in padding])  # crops come after: F.pad refuses to crop more than there was
     x0, x1, y0, y1 = (max(-p, 0) for p in padding)
     x = x[:, :, y0 : x.shape[2] - y1, x0 : x.shape[3] - x1]
-    f = f if flip else f.flip(list(range(f.ndim)))
+    f = (f if flip else f.flip(list(range(f.ndim)))).to(x.dtype)
     for taps in [f * gain] if f.ndim == 2 else [f[None, :] * gain, f[:, None]]:
-        x = F.conv2d(x, taps.to(x.dtype).expand(c, 1, *taps.shape), groups=c)
+        x = F.conv2d(x, taps.expand(c, 1, *taps.shape), groups=c)
     return x[:, :, :: down[1], :: down[0]].to(dtype).contiguous(memory_format=memory_format)
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gan_fast import ops
 from gan_fast.compat.arguments import backend_of, number
-from gan_fast.ops.upfirdn2d import Ints, filter_size, parse_padding, scaling
+from gan_fast.ops.upfirdn2d import Ints, filter_size, parse_padding
+from gan_fast.ops.upfirdn2d import scaling as parse_scaling
 
 
 def setup_filter(
@@ -72,8 +73,8 @@ def downsample2d(
 
 
 # private there, and imported by others all the same
-def _parse_scaling(value: Ints) -> tuple[int, int]:
-    return scaling("scaling", value)
+def _parse_scaling(scaling: Ints) -> tuple[int, int]:
+    return parse_scaling("scaling", scaling)
 
 
 def _parse_padding(padding: Ints) -> tuple[int, int, int, int]:

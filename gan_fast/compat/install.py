@@ -164,13 +164,9 @@ def _folders(fullname: str, path: object) -> list[str]:
 
 
 def _folders_of(name: str) -> list[str]:
-    """As `_folders`, of a name whose parents may be missing."""
-    path = None
-    parts = name.split(".")
-    for i in range(len(parts)):
-        if not (path := _folders(".".join(parts[: i + 1]), path)):
-            return []
-    return path
+    """As `_folders`, of a package whose parents need not be imported."""
+    top, *parts = name.split(".")
+    return [folder for parent in _folders(top, None) if Path(folder := str(Path(parent, *parts))).is_dir()]
 
 
 def _parsed(files: Iterable[Path]) -> Iterator[ast.Module]:

@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import logging
 from collections import Counter
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -186,12 +187,23 @@ class ModulatedConv2d(_Layer):
         )
 
 
+class NoiseInjection(_Layer):
+    holds = "weight"
+
+    def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
+        noise = self.drawn(image, image.shape[2:]) if noise is None else noise
+        return image + self.weight * noise
+
+    def drawn(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        """A plane of this size for each sample of x."""
+        return x.new_empty(x.shape[0], 1, *size).normal_()
+
+
 class StyledConv(_Layer):
     reads = "conv noise activate"
 
     def forward(self, input: Tensor, style: Tensor, noise: Tensor | None = None) -> Tensor:
-        if noise is None:
-            noise = input.new_empty(input.shape[0], 1, *self._size(input)).normal_()
+        noise = self.noise.drawn(input, self._size(input)) if noise is None else noise
         return self.conv.modulated(
             input,
             style,
@@ -220,7 +232,10 @@ class ToRGB(_Layer):
 
 
 # the parts that a layer's forward reaches into must have been swapped themselves
-PARTS = {StyledConv: {"conv": ModulatedConv2d, "activate": FusedLeakyReLU}, ToRGB: {"conv": ModulatedConv2d}}
+PARTS = {
+    StyledConv: {"conv": ModulatedConv2d, "noise": NoiseInjection, "activate": FusedLeakyReLU},
+    ToRGB: {"conv": ModulatedConv2d},
+}
 LAYERS = {
     "SynthesisLayer": (SynthesisLayer, AliasFreeSynthesisLayer),
     **{
@@ -228,7 +243,7 @@ LAYERS = {
         for layer in (
             *(FullyConnectedLayer, Conv2dLayer, ToRGBLayer, MinibatchStdLayer),
             *(EqualConv2d, EqualLinear, FusedLeakyReLU, Blur, Upsample, Downsample),
-            *(ModulatedConv2d, StyledConv, ToRGB),
+            *(ModulatedConv2d, NoiseInjection, StyledConv, ToRGB),
         )
     },
 }
@@ -273,8 +288,10 @@ def _shape_refusal(layer: nn.Module, ours: type[_Layer]) -> str | None:
         return f"bias has the shape {tuple(layer.bias.shape)}"
     if ours is ModulatedConv2d and (layer.weight.ndim != 5 or (layer.upsample and layer.downsample)):
         return f"weight has the shape {tuple(layer.weight.shape)}"
-    if ours is StyledConv and (layer.conv.downsample or layer.noise.weight.numel() != 1):
-        return "its noise has a strength for each channel"
+    if ours is NoiseInjection and layer.weight.numel() != 1:
+        return f"weight has the shape {tuple(layer.weight.shape)}"
+    if ours is StyledConv and layer.conv.downsample:
+        return "conv: downsamples"
     return None
 
 

@@ -17,7 +17,7 @@ def modulated_conv2d(
     x, weight, styles, noise=None, up=1, down=1, padding=0, resample_filter=None, demodulate=True, flip_weight=True,
     fused_modconv=True,
 ):  # fmt: skip
-    n, (out, channels, kh, kw) = x.shape[0], weight.shape
+    n, (_, channels, kh, kw) = x.shape[0], weight.shape
     misc.assert_shape(styles, [n, channels])
     w = weight.unsqueeze(0) * styles.reshape(n, 1, -1, 1, 1)
     dcoefs = (w.square().sum(dim=[2, 3, 4]) + 1e-8).rsqrt() if demodulate else None
@@ -157,7 +157,7 @@ class Generator(torch.nn.Module):
         self.register_buffer("resample_filter", upfirdn2d.setup_filter([1, 3, 3, 1]))
 
     def mapping(self, z):
-        return self.fc0(normalize_2nd_moment(z.to(torch.float32))).unsqueeze(1).repeat([1, self.num_ws, 1])
+        return self.fc0(normalize_2nd_moment(z)).unsqueeze(1).repeat([1, self.num_ws, 1])
 
     def synthesis(self, ws, noise_mode="random"):
         w0, w1, w2, w3 = ws.unbind(dim=1)
@@ -256,8 +256,9 @@ def alias_free_layer(w_dim, is_torgb, in_channels, out_channels, size):
             styles = self.affine(w)
             if self.is_torgb:
                 styles = styles * (1 / np.sqrt(in_channels * self.conv_kernel**2))
+            dtype = torch.float16 if self.use_fp16 and not force_fp32 and x.device.type == "cuda" else torch.float32
             x = alias_free_modulated_conv2d(
-                x=x, w=self.weight, s=styles, padding=self.conv_kernel - 1, demodulate=(not self.is_torgb),
+                x=x.to(dtype), w=self.weight, s=styles, padding=self.conv_kernel - 1, demodulate=(not self.is_torgb),
                 input_gain=input_gain,
             )  # fmt: skip
             gain = 1 if self.is_torgb else np.sqrt(2)

@@ -254,6 +254,21 @@ def test_no_weight_gradients(module, enabled):
     assert gradients(module.conv2d(x, w, b)) == [True, True, True]
 
 
+@pytest.mark.parametrize("quiet", [True, False])
+def test_the_inner_pass_of_a_penalty_computes_no_gradient_of_weights(quiet, monkeypatch):
+    """Nobody asks for it: `no_weight_gradients` has nothing left to save."""
+    x, w = torch.randn(1, 2, 5, 5, requires_grad=True), torch.randn(3, 2, 3, 3, requires_grad=True)
+    computed = []
+    module = importlib.import_module("gan_fast.ops.conv2d")
+    monkeypatch.setattr(module, "_correlate", lambda x, dy, w, *rest: computed.append(1) or w)
+    y = nvlabs.conv2d_gradfix.conv2d(x, w).square().sum()
+    with nvlabs.conv2d_gradfix.no_weight_gradients(quiet):
+        torch.autograd.grad(y, x, create_graph=True)
+    assert not computed
+    y.backward()
+    assert computed
+
+
 def test_a_penalty_reaches_the_weights_though_its_inner_pass_gives_them_none():
     x, w = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 2, 5, 5), (3, 2, 3, 3)))
     with nvlabs.conv2d_gradfix.no_weight_gradients():

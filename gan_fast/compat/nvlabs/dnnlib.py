@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +17,7 @@ __all__ = [
     "format_time",
     "get_obj_by_name",
     "is_url",
+    "make_cache_dir_path",
     "open_url",
 ]
 
@@ -127,8 +129,13 @@ def is_url(obj: Any, allow_file_urls: bool = False) -> bool:
     return url.scheme in ("http", "https") and "." in url.netloc
 
 
+def make_cache_dir_path(*paths: str) -> str:
+    """A path below $DNNLIB_CACHE_DIR, or else ~/.cache/dnnlib; nothing is made."""
+    return str(Path(os.environ.get("DNNLIB_CACHE_DIR") or Path.home() / ".cache" / "dnnlib", *paths))
+
+
 def open_url(url: str, cache_dir: str | None = None, num_attempts: int = 10, verbose: bool = True) -> IO[bytes]:
     """Opens a file by its path or file:// URL."""
     if is_url(url):
         raise OSError(f"{url}: gan_fast downloads nothing; fetch the file and give its path")
-    return open(Path(urlparse(url).path if url.startswith("file://") else url), "rb")
+    return open(urlparse(url).path if is_url(url, allow_file_urls=True) else url, "rb")

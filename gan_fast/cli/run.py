@@ -77,4 +77,4 @@ def _from_script(error: Exception, script: str) -> Exception:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != script:
         trace = trace.tb_next
-    return error.with_traceback(trace or error.__traceback__)
+    return error.with_traceback(trace)

@@ -128,12 +128,13 @@ class _Parents(MetaPathFinder, Loader):
 
     def __init__(self, name: str):
         self.names = {name[:i] for i, letter in enumerate(name) if letter == "."}
+        self.made: list[str] = []
 
     def find_spec(self, fullname: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:
         return ModuleSpec(fullname, self, is_package=True) if fullname in self.names else None
 
     def exec_module(self, module: ModuleType) -> None:
-        pass
+        self.made.append(module.__name__)
 
 
 class _Recognise(MetaPathFinder):
@@ -179,13 +180,15 @@ def _defined(folders: Sequence[str]) -> set[str]:
     """The public names that a package's own __init__ defines."""
     names: set[str] = set()
     for tree in _parsed(Path(folder, "__init__.py") for folder in folders):
-        for node in ast.walk(tree):
-            if isinstance(node, (ast.Import, ast.ImportFrom)):
-                names |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                names.add(node.name)
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                names.add(node.id)
+        for statement in tree.body:
+            if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+                names.add(statement.name)
+                continue
+            for node in ast.walk(statement):
+                if isinstance(node, (ast.Import, ast.ImportFrom)):
+                    names |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    names.add(node.id)
     return {name for name in names if not name.startswith("_")}
 
 
@@ -200,7 +203,7 @@ def _signatures(tree: ast.Module) -> dict[str, list[str]]:
 
 
 def _dialect_of(folders: Sequence[str]) -> str | None:
-    """The dialect whose files are there, with the same parameters."""
+    """The first dialect whose files are there, with parameters that its own begin with."""
     for dialect, modules in DIALECTS.items():
         agreed = []
         for part, source in modules.items():
@@ -208,7 +211,7 @@ def _dialect_of(folders: Sequence[str]) -> str | None:
                 face = importlib.import_module(f"gan_fast.compat.{source}")
                 for name, parameters in _signatures(tree).items():
                     if callable(ours := getattr(face, name, None)):
-                        agreed.append(list(inspect.signature(ours).parameters) == parameters)
+                        agreed.append([*inspect.signature(ours).parameters][: len(parameters)] == parameters)
         if agreed and all(agreed):
             return dialect
     return None
@@ -247,11 +250,12 @@ def _finders(first: list[MetaPathFinder], last: list[MetaPathFinder]) -> Iterato
 @contextlib.contextmanager
 def _missing_parents(name: str) -> Iterator[None]:
     parents = _Parents(name)
-    with _finders([], [parents]):
-        yield
-    for parent in sorted(parents.names):
-        if getattr(getattr(sys.modules.get(parent), "__spec__", None), "loader", None) is parents:
-            del sys.modules[parent]
+    try:
+        with _finders([], [parents]):
+            yield
+    finally:
+        for parent in parents.made:
+            sys.modules.pop(parent, None)
 
 
 _active: list[contextlib.ExitStack] = []

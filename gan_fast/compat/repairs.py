@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +20,7 @@ def _once(tell: Tell) -> Tell:
 
 
 def adam_betas(tell: Tell) -> None:
-    """Adam(betas=[0, 0.99]): an integer among floats is an error since torch 2.3."""
+    """Adam(betas=[0, 0.99]): an integer among floats has become an error."""
     tell = _once(tell)
 
     def mended(initialise: Callable[..., None]) -> Callable[..., None]:
@@ -48,7 +49,7 @@ def sampler(tell: Tell) -> None:
 
 
 def pkg_resources(tell: Tell) -> None:
-    """import pkg_resources: gone from setuptools 82; parse_version and get_distribution are what such code wants."""
+    """import pkg_resources: no longer in setuptools; parse_version and get_distribution are what such code wants."""
     if importlib.util.find_spec("pkg_resources") is not None:
         return
     from importlib.metadata import PackageNotFoundError, distribution
@@ -69,7 +70,8 @@ def pkg_resources(tell: Tell) -> None:
             tell("pkg_resources is not installed: parse_version and get_distribution stand in for it")
             return found
 
-    sys.modules["pkg_resources"] = Module("pkg_resources")
+    module = sys.modules["pkg_resources"] = Module("pkg_resources")
+    module.__spec__ = ModuleSpec("pkg_resources", None)  # which others look for
 
 
 REPAIRS = {"adam-betas": adam_betas, "sampler": sampler, "pkg-resources": pkg_resources}

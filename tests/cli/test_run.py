@@ -56,11 +56,12 @@ OTHER_NAMES = """
     import op
     from my.fir import FusedLeakyReLU
     from mmcv.ops import upfirdn2d
-    print(op.answer, FusedLeakyReLU.__module__, upfirdn2d.__module__)
+    from utils.style_ops import fma, own
+    print(op.answer, FusedLeakyReLU.__module__, upfirdn2d.__module__, fma.__name__, own.answer)
     try:
-        import utils
+        import models
     except ModuleNotFoundError:
-        print("no utils")
+        print("no models")
 """
 FILES = {
     "probe.py": PROBE,
@@ -71,6 +72,9 @@ FILES = {
     "pkg.py": PKG_RESOURCES,
     "other/names.py": OTHER_NAMES,
     "other/op/__init__.py": "answer = 42",
+    "other/utils/style_ops/fma.py": "raise OSError\ndef fma(a, b, c): pass",
+    "other/utils/style_ops/own.py": "answer = 43",
+    "syntax.py": "for",
 }
 ROSINALITY = [str(SCRIPTS / "rosinality" / "train.py"), "checkpoint.pt"]
 JOBS = {
@@ -79,6 +83,7 @@ JOBS = {
     "basicsr": [str(SCRIPTS / "basicsr" / "inference.py"), "weights.pth"],
     "probe": ["probe.py", "--help", "-x", "y z", "--keep", "op"],
     "fails": ["fails.py"],
+    "syntax": ["syntax.py"],
     "exits": ["exits.py"],
     "adam": ["adam.py"],
     "adam left": ["--without", "adam-betas", "adam.py"],
@@ -208,6 +213,7 @@ def test_errors_and_exits_are_the_scripts(results):
     assert lines[0] == "Traceback (most recent call last):"
     assert lines[1].startswith('File "fails.py", line 4')
     assert lines[-1] == "ValueError: of the script"
+    assert results["syntax"].err.splitlines()[0] == '  File "syntax.py", line 1'
     assert results["exits"].code == 3
     assert not results["exits"].err
 
@@ -244,8 +250,9 @@ def test_pkg_resources(results):
 def test_packages_that_are_something_else_are_left_alone(results):
     result = results["other names"]
     assert result.code == 0, result.err
-    assert result.out.splitlines() == ["42 gan_fast.compat.rosinality_old gan_fast.compat.mmcv2", "no utils"]
-    assert [line.partition(" is ")[0] for line in result.said] == ["mmcv.ops"]
+    expected = "42 gan_fast.compat.rosinality_old gan_fast.compat.mmcv2 gan_fast.compat.nvlabs.fma 43"
+    assert result.out.splitlines() == [expected, "no models"]
+    assert [line.partition(" is ")[0] for line in result.said] == ["mmcv.ops", "utils.style_ops"]
 
 
 def test_bad_arguments(results):

@@ -337,6 +337,10 @@ def test_fused_leaky_relu(face):
         same(face, x, B, expected=oracle.bias_act(x, B, act="lrelu"))
         same(face, x, B, 0.01, -0.7, expected=oracle.bias_act(x, B, 1, "lrelu", 0.01, -0.7))
         same(face, x, None, 0.01, expected=oracle.bias_act(x, None, 1, "lrelu", 0.01))
+    inputs = [torch.from_numpy(t).requires_grad_() for t in (X[:, :, 0, 0], B)]
+    for scale in (2**0.5, -0.7):
+        assert torch.autograd.gradcheck(lambda x, b, scale=scale: face(x, b, 0.1, scale), inputs)
+        assert torch.autograd.gradgradcheck(lambda x, b, scale=scale: face(x, b, 0.1, scale), inputs)
 
 
 def test_lia_broadcasts():

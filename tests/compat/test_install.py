@@ -110,6 +110,15 @@ def test_a_dialect_under_any_name():
         importlib.import_module("a.b.c")
 
 
+def test_an_error_inside_leaves_nothing_behind():
+    with pytest.raises(KeyError), install("some.parent.op", dialect="lia"):
+        raise KeyError(importlib.import_module("some.parent.op"))
+    for name in ("some", "some.parent", "some.parent.op"):
+        assert name not in sys.modules
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module(name)
+
+
 def test_what_is_not_known_is_refused_before_anything_is_installed():
     with pytest.raises(ValueError, match=r"(?s)name: got 'ops', takes torch_utils, .*op, .*rosinality_old"):
         install("op", "ops")
@@ -162,6 +171,7 @@ def test_the_original_says_which_dialect_it_is(write):
     write(my__mm__upfirdn2d="def upfirdn2d(input, filter, up=1, down=1, padding=0, flip_filter=False, gain=1, "
           "use_custom_op=True): pass")  # fmt: skip
     write(my__gpen__fused_act="def fused_leaky_relu(input, bias, negative_slope=0.2, scale=1, device='cpu'): pass")
+    write(my__nv__conv2d_gradfix="def no_weight_gradients(): pass")  # fewer parameters, as in stylegan2-ada-pytorch
     install("op", "my.op", "your.fir", "my.nv", "my.mm", "my.gpen")
     expected = {"op": "rosinality", "my.op": "rosinality_old", "my.mm": "mmcv2", "my.gpen": "gpen"}
     for name, dialect in expected.items():

@@ -1,7 +1,7 @@
 """`torch_utils.ops.conv2d_gradfix`: convolutions whose gradients are differentiable, and can be had without weights'.
 
 `enabled` may be assigned and changes nothing. `weight_gradients_disabled` may be read and assigned: it is the calling
-thread's, and counts where a backward pass is run, on whatever device.
+thread's, and counts where a backward pass is run, on whatever device; code that torch.compile has compiled ignores it.
 """
 
 from __future__ import annotations
@@ -69,6 +69,10 @@ class _Gate(torch.autograd.Function):
         return None if _disabled() else dw
 
 
+def _gated(w: Tensor) -> Tensor:
+    return _Gate.apply(w) if w.requires_grad and not torch.compiler.is_compiling() else w
+
+
 def _single(value: Ints) -> int | None:
     """An integer that stands for both axes, if the two are equal."""
     if isinstance(value, int):
@@ -90,7 +94,7 @@ def conv2d(
     groups: int = 1,
 ) -> Tensor:
     """`gan_fast.ops.conv2d` and a bias; dilated ones, and those with two strides, are PyTorch's own."""
-    weight = _Gate.apply(weight)
+    weight = _gated(weight)
     if _single(dilation) != 1 or _single(stride) is None:
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
     return _biased(ops.conv2d(input, weight, _single(stride), padding, groups), bias)
@@ -107,7 +111,7 @@ def conv_transpose2d(
     dilation: Ints = 1,
 ) -> Tensor:
     """`gan_fast.ops.conv_transpose2d` and a bias; dilated ones, and those with two strides, are PyTorch's own."""
-    weight = _Gate.apply(weight)
+    weight = _gated(weight)
     if _single(dilation) != 1 or _single(stride) is None:
         return F.conv_transpose2d(input, weight, bias, stride, padding, output_padding, groups, dilation)
     return _biased(ops.conv_transpose2d(input, weight, _single(stride), padding, output_padding, groups), bias)

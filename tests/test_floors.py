@@ -90,6 +90,7 @@ os.system = forbidden
 torch.cuda.is_available = torch.cuda.device_count = torch.cuda.init = forbidden
 start = time.perf_counter()
 import gan_fast, gan_fast.ops, gan_fast.ops.autotune, gan_fast.layers, gan_fast.models
+import gan_fast.compat.nvlabs, gan_fast.compat.rosinality
 seconds = time.perf_counter() - start
 print(json.dumps({"seconds": seconds, "modules": sorted(set(sys.modules) - before)}))
 """

@@ -10,12 +10,15 @@ from collections.abc import Callable
 
 import typer
 
+from gan_fast.cli.convert import convert
 from gan_fast.cli.doctor import doctor
+from gan_fast.cli.export import export
 from gan_fast.cli.generate import generate
+from gan_fast.cli.inspect import inspect
 from gan_fast.cli.train import train
 from gan_fast.cli.verify import verify
 
-COMMANDS = (train, generate, verify, doctor)
+COMMANDS = (train, generate, inspect, convert, export, verify, doctor)
 
 app = typer.Typer(
     name="gan-fast",

@@ -1,0 +1,1 @@
+"""What other projects' code and files need to meet gan_fast."""

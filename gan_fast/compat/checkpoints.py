@@ -22,7 +22,6 @@ from gan_fast.compat.pickles import CheckpointError
 from gan_fast.compat.writers import WRITERS
 from gan_fast.models import stylegan2
 from gan_fast.ops import setup_filter
-from gan_fast.training.checkpoint import write_atomically
 
 W_SAMPLES = 4096
 SELF_CHECK = 1e-5
@@ -170,6 +169,8 @@ def save(path: str | Path, model: Model | stylegan2.Generator, *, dialect: str |
         raise ValueError(f"dialect: got {dialect!r}, takes {', '.join(WRITERS)}")
     if isinstance(model, nn.Module):
         model = Model(model, None, config_of(model))
+    from gan_fast.training.checkpoint import write_atomically  # loads what trains; reading needs none of it
+
     write_atomically(path, lambda file: WRITERS[dialect](model, file))
     return path
 

@@ -59,11 +59,9 @@ def of_discriminator(state: Mapping[str, Tensor], size: int | tuple[int, int] | 
     layers = 0
     while f"mapping.fc{layers}.weight" in state:
         layers += 1
-    labels = (
-        {"c_dim": _c_dim(state), "d_num_layers": layers, "cmap_dim": out[0] if out[0] != conv[0] else None}
-        if layers
-        else {"c_dim": 0}
-    )
+    labels: dict[str, Any] = {"c_dim": _c_dim(state)}
+    if layers:
+        labels |= {"d_num_layers": layers, "cmap_dim": None if out[0] == conv[0] else out[0]}
     channels = {r: _shapes(state, (f"b{r}.conv0.weight", 4))[0][0] for r in sides[1:]}
     return {
         "img_resolution": sides[-1] if square else size,

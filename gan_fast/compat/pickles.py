@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MAX_OPERATIONS = 1_000_000
+MAX_OPERATIONS = 500_000  # a StyleGAN2 snapshot with G, D and G_ema at 1024x1024 takes 61,000
 MAX_TEXT = 64 << 20
 MAX_DIRECTORY = 16 << 20
 MAX_INTEGER_BYTES = 255
@@ -442,10 +442,12 @@ def _load_from_bytes(budget: _Budget, raw: Any) -> Storage:
 
 
 def _persistent(budget: _Budget, meta: Any) -> Persistent:
-    parts = [meta[key] for key in ("class_name", "module_src", "state")] if isinstance(meta, dict) else [None] * 3
-    if not (isinstance(parts[0], str) and isinstance(parts[1], str) and isinstance(parts[2], dict)):
+    if not isinstance(meta, dict):
         raise TypeError
-    return Persistent(*parts)
+    name, source, state = (meta.get(key) for key in ("class_name", "module_src", "state"))
+    if not isinstance(name, str) or not isinstance(source, str) or not isinstance(state, dict):
+        raise TypeError
+    return Persistent(name, source, state)
 
 
 def _encode(budget: _Budget, text: Any, encoding: Any) -> memoryview:

@@ -223,8 +223,8 @@ def _model(file: File, networks: Mapping[str, Network], states: dict[str, dict[s
     parts = [geometry.of_generator(states[role]) for role in ("G_ema", "G") if role in states]
     if "D" in states:
         parts.append(geometry.of_discriminator(states["D"], parts[0]["img_resolution"] if parts else None))
+    config = geometry.config_from(parts, hints)
     try:
-        config = geometry.config_from(parts, hints)
         with torch.device("meta"):
             built = {role: stylegan2.build(config)[role == "D"] for role in networks}
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:

@@ -25,16 +25,20 @@ SIGNATURES = (
     ("basicsr", "constant_input.weight", "conv_body.0.0.weight"),
     ("mmgen", "constant_input.input", "convs.0.0.conv.weight_orig"),
 )
-# Networks that StyleGAN2 as built here cannot express: the name by which each is known, what it is, what differs.
-FOREIGN = (
-    ("synthesis.input.freqs", "a StyleGAN3 generator", "gan_fast has no StyleGAN3 yet"),
+# Generators that are not loaded: the name by which each is known, and what it is.
+REFUSED = (
+    ("synthesis.input.freqs", "a StyleGAN3 generator, which gan_fast does not load"),
     (
         "initial_conv.weight",
-        "a generator of lucidrains/stylegan2-pytorch",
-        "it scales features bilinearly and by no FIR filter, adds noise with a strength for each channel, modulates by"
-        " style + 1 without equalised learning rates, and normalises z to length 1",
+        "a generator of lucidrains/stylegan2-pytorch, another architecture than StyleGAN2's here: it scales features"
+        " bilinearly and by no FIR filter, adds noise with a strength for each channel, modulates by style + 1 without"
+        " equalised learning rates, and normalises z to length 1",
     ),
-    ("stylegan_decoder.style_conv1.bias", "GFPGAN's clean decoder", "it scales features bilinearly, by no FIR filter"),
+    (
+        "stylegan_decoder.style_conv1.bias",
+        "GFPGAN's clean decoder, another architecture than StyleGAN2's here: it scales features bilinearly and by no"
+        " FIR filter",
+    ),
 )
 
 
@@ -167,13 +171,13 @@ def find_networks(file: File) -> list[Network]:
                 if role in found:
                     raise CheckpointError(f"it holds two networks {role}: {found[role].prefix!r} and {prefix!r}")
                 tensors = {n.removeprefix(prefix): x for n, x in file.tensors.items() if n.startswith(prefix)}
-                if dialect == "gan_fast" and file.container != "safetensors":
-                    dialect = "ada"
-                found[role] = Network(role, dialect, prefix, tensors)
-    if not found:
-        for signature, what, why in FOREIGN:
+                named_as_ours = "gan_fast" if file.container == "safetensors" else "ada"
+                found[role] = Network(role, named_as_ours if dialect == "gan_fast" else dialect, prefix, tensors)
+    if not {"G", "G_ema"} & found.keys():
+        for signature, what in REFUSED:
             if any(name.endswith(signature) for name in file.tensors):
-                raise CheckpointError(f"it holds {what}, which gan_fast's StyleGAN2 cannot express: {why}")
+                raise CheckpointError(f"it holds {what}")
+    if not found:
         raise CheckpointError("it holds no network of a dialect that gan_fast knows")
     if "G" in found and "G_ema" not in found:
         found["G_ema"] = dataclasses.replace(found.pop("G"), role="G_ema")

@@ -128,8 +128,6 @@ def checked_hints(fields: Mapping[str, Any]) -> dict[str, Any]:
     allowed = {
         "conv_clamp": lambda x: x is None or (_is_number(x) and x > 0),
         "mbstd_group_size": lambda x: x is None or (_is_number(x) and x == int(x) > 0),
-        "num_lowprec_res": lambda x: type(x) is int and x >= 0,
-        "lowprec_dtype": lambda x: isinstance(x, str) and x in stylegan2.LOWPREC_DTYPES,
     }
     hints = {key: fields[key] for key in allowed if key in fields}
     for key, value in hints.items():

@@ -38,7 +38,13 @@ LEGACY_PROTOCOL = 1001
 
 
 class CheckpointError(ValueError):
-    """A file that is damaged, hostile, or of a kind that gan_fast does not take; the message names it and says why."""
+    """A file that is damaged, hostile, or of a kind that gan_fast does not take; the message names it and says why.
+
+    Names in the file may come up in it: what steers a terminal, or cannot be printed, is escaped.
+    """
+
+    def __init__(self, message: str):
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
 
 @dataclass(eq=False)

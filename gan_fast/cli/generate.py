@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 def generate(
-    run: Annotated[str, typer.Argument(help="Run folder, checkpoint file, or 'latest'.")] = "latest",
+    run: Annotated[str, typer.Argument(help="Run folder, checkpoint file of any dialect, or 'latest'.")] = "latest",
     seeds: Annotated[str, typer.Option(help="Seeds: a number, a range, or a list of both: 0-7,20.")] = "0-9",
     classes: Annotated[
         str | None, typer.Option("--classes", "--class", help="Classes by name, or ranges of numbers; all if absent.")
@@ -46,12 +49,12 @@ def generate(
 
     import torch
 
-    from gan_fast.training import latest_run, load_generator
+    from gan_fast.training import latest_run
     from gan_fast.training import sample as sampling
 
     path = latest_run() if run == "latest" else Path(run)
-    generator, checkpoint = load_generator(path)
-    class_list = _classes(classes, checkpoint.class_names if generator.c_dim else ())
+    generator, class_names = _generator(path)
+    class_list = _classes(classes, class_names if generator.c_dim else ())
     count = len(seed_list) * len(class_list)
     if shape is not None and shape[0] * shape[1] < count:
         raise ValueError(f"--grid: {shape[0]}x{shape[1]} has no place for {count} images")
@@ -64,7 +67,7 @@ def generate(
         out = out or folder / "generated"
         out.mkdir(parents=True, exist_ok=True)
         for image, seed, label in zip(images, seed_list * len(class_list), labels.tolist(), strict=True):
-            name = f"seed{seed:06d}-{checkpoint.class_names[label]}.png" if generator.c_dim else f"seed{seed:06d}.png"
+            name = f"seed{seed:06d}-{class_names[label]}.png" if generator.c_dim else f"seed{seed:06d}.png"
             sampling.save_png(sampling.grid(image[None], 1, min_side=1), out / name)
         typer.echo(f"{count} images are in {out}")
         return
@@ -76,6 +79,20 @@ def generate(
     out.parent.mkdir(parents=True, exist_ok=True)
     sampling.save_png(sampling.grid(images, columns), out)
     typer.echo(f"{count} images are in {out}")
+
+
+def _generator(path: Path) -> tuple[nn.Module, Sequence[str]]:
+    if path.is_file():
+        from gan_fast.compat import checkpoints
+
+        model = checkpoints.load(path, discriminator=False)
+        if model.generator is None:
+            raise ValueError(f"{path} holds no generator")
+        return model.generator, model.class_names
+    from gan_fast.training import load_generator
+
+    generator, checkpoint = load_generator(path)
+    return generator, checkpoint.class_names
 
 
 def _numbers(option: str, text: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,3 +30,20 @@ def _process_state() -> None:
     """Each test starts from the same random numbers, and with subnormal numbers, which a training run flushes."""
     torch.manual_seed(0)
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="session")
+def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder with a checkpoint of a very small generator of 8x8 digits, as it starts but for its noise."""
+    from gan_fast.training import Trainer, make_config
+
+    model = {"img_resolution": 8, "channel_base": 64, "channel_max": 8, "z_dim": 8, "w_dim": 8}
+    config = make_config(model=model, batch=8, threads=1, device="cpu", seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gan_fast.training.loop.DigitsMetrics", lambda: None)
+        trainer = Trainer(config, tmp_path_factory.mktemp("runs") / "00000-digits")
+    for name, parameter in trainer.average.module.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.data.fill_(0.3)
+    trainer.save()
+    return trainer.run_folder

@@ -16,6 +16,8 @@ FLOORS = {
     "layers": 2,
     "models": 2,
     "losses": 2,
+    "latents": 2,
+    "projection": 2,
     "augment": 2,
     "data": 2,
     "metrics": 2,

@@ -1,9 +1,10 @@
-"""Looking inside a style-based generator: walks, arithmetic, style mixing, truncation, directions and noise.
+"""Looking inside a generator: walks, arithmetic, style mixing, truncation, directions and noise.
 
     seed -> z [N, z_dim] -> mapping(z, c) -> ws [N, num_ws, w_dim], one w a layer -> synthesis(ws) -> image
 
 Everything here makes or changes z, c or ws; `render` turns ws into images. It works with every generator that has
-z_dim, c_dim, `mapping` and `synthesis` as `gan_fast.models.stylegan2.Generator` has them, and changes nothing in it.
+z_dim, c_dim, w_dim, num_ws, `mapping` and `synthesis` as `gan_fast.models.stylegan2.Generator` has them, and with every
+other after `style_based`; nothing in it is changed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,31 @@ Noise = str | Mapping[str, Tensor]
 
 
 # ---------------------------------------------------------------- from seeds to images
+
+
+class _Unstyled(nn.Module):
+    """A generator without a mapping, with w = [z, c] as its one w."""
+
+    def __init__(self, generator: nn.Module):
+        super().__init__()
+        self.generator = generator
+        self.z_dim, self.c_dim, self.num_ws = generator.z_dim, generator.c_dim, 1
+        self.w_dim = self.z_dim + self.c_dim
+
+    def mapping(self, z: Tensor, c: Tensor) -> Tensor:
+        return torch.cat([z, c], 1)[:, None]
+
+    def synthesis(self, ws: Tensor) -> Tensor:
+        return self.generator(*ws[:, 0].split([self.z_dim, self.c_dim], 1))
+
+
+def style_based(generator: nn.Module) -> nn.Module:
+    """The generator itself; or, where it has no mapping, a module around it, to which w is z and c side by side.
+
+    Then truncation scales z (the truncation of BigGAN, Brock et al. 2019, arXiv 1809.11096, section 3.1, by scaling
+    instead of drawing again), arithmetic is done on z (as in DCGAN), and there is one layer and nothing to mix.
+    """
+    return generator if hasattr(generator, "mapping") else _Unstyled(generator)
 
 
 def seeded_z(generator: nn.Module, seeds: Sequence[int]) -> Tensor:
@@ -64,9 +90,11 @@ def synthesise(generator: nn.Module, ws: Tensor, noise: Noise = "const") -> Tens
     """Images [N, C, H, W] of ws, differentiable in ws and in the planes.
 
     Args:
-        noise: "const" (the planes that training has left), "none", "random", or planes by name as `noise_planes` makes
-            them.
+        noise: "const" (the generator's own planes), "none", "random", or planes by name as `noise_planes` makes them;
+            ignored by a generator without noise.
     """
+    if not has_noise(generator):
+        return generator.synthesis(ws)
     if isinstance(noise, str):
         return generator.synthesis(ws, noise_mode=noise)
     return functional_call(generator.synthesis, dict(noise), (ws,), {"noise_mode": "const"})
@@ -78,11 +106,21 @@ def render(generator: nn.Module, ws: Tensor, noise: Noise = "const") -> Tensor:
     return torch.cat([synthesise(generator, part, noise).float().cpu() for part in ws.split(CHUNK)])
 
 
+def image_shape(generator: nn.Module) -> tuple[int, ...]:
+    """What one image has: (C, H, W)."""
+    return tuple(render(generator, mean_w(generator, 0)[None]).shape[1:])
+
+
 def noise_planes(generator: nn.Module, seed: int) -> dict[str, Tensor]:
     """Noise [h, w] ~ N(0, 1) for every layer of the synthesis network that adds noise, by name; fixed by the seed."""
     random = seeded_generator(seed, 0, "noise planes")
-    planes = [(name, p) for name, p in generator.synthesis.named_buffers() if name.endswith("noise_const")]
+    planes = _own_planes(generator).items()
     return {name: torch.randn(p.shape, generator=random, dtype=p.dtype).to(p.device) for name, p in planes}
+
+
+def has_noise(generator: nn.Module) -> bool:
+    """Whether the synthesis network adds noise."""
+    return bool(_own_planes(generator))
 
 
 # ---------------------------------------------------------------- the cloud of w
@@ -230,6 +268,12 @@ def move(ws: Tensor, direction: Tensor, amount: float, layers: Iterable[int] | N
 def spread(generator: nn.Module, direction: Tensor, label: int) -> float:
     """Standard deviation of w along a unit direction [w_dim] within a class: a natural unit for `move`'s amount."""
     return (w_samples(generator, label)[:, 0] @ direction).std().item()
+
+
+def _own_planes(generator: nn.Module) -> dict[str, Tensor]:
+    if not isinstance(generator.synthesis, nn.Module):
+        return {}
+    return {name: plane for name, plane in generator.synthesis.named_buffers() if name.endswith("noise_const")}
 
 
 def _device(generator: nn.Module) -> torch.device:

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_fast import latents
-from gan_fast.data import seeded_generator
+from gan_fast.data import seeded_generator, to_float
+from gan_fast.data.decode import Protocol
 from gan_fast.ops import downsample2d, setup_filter
 
 SPACES = ("w", "w+")
@@ -97,7 +98,7 @@ def project(
     brought back to mean 0 and variance 1. The search starts from the mean w of a class.
 
     Args:
-        generator: takes ws, and noise planes where it has some; on any device, its parameters are not changed.
+        generator: on any device; it is not changed.
         target: [C, H, W] in [-1, 1], of the generator's size.
         space: "w", one w for all layers, or "w+", one for each: nearer, but farther from what the generator has learnt.
         steps: at least 1; 1000 in the paper.
@@ -108,13 +109,14 @@ def project(
     Raises:
         ValueError: another space, no steps, a target of another size.
     """
-    shape = [generator.img_channels, *_size(generator)]
+    generator = latents.style_based(generator)
+    shape = latents.image_shape(generator)
     if space not in SPACES:
         raise ValueError(f"space: got {space!r}, takes {', '.join(SPACES)}")
     if steps < 1:
         raise ValueError(f"steps: got {steps}, takes integers from 1")
-    if list(target.shape) != shape:
-        raise ValueError(f"target: got shape {list(target.shape)}, takes {shape}")
+    if target.shape != shape:
+        raise ValueError(f"target: got shape {list(target.shape)}, takes {list(shape)}")
     target = target.to(next(generator.parameters()).device, torch.float32)[None]
     if label is None:
         label = _nearest_class(generator, target, distance)
@@ -150,6 +152,24 @@ def project(
     return Projection(ws, noise, image, label, torch.stack(trajectory), torch.tensor(distances))
 
 
+def read_target(generator: nn.Module, data: bytes, name: str) -> Tensor:
+    """The bytes of an image file as a target for `project`: its centred square at the generator's size and channels.
+
+    Raises:
+        ValueError: the bytes hold no image (`name` is in the message), or the generator's images are not square.
+    """
+    channels, height, width = latents.image_shape(latents.style_based(generator))
+    if height != width:
+        raise ValueError(f"project: takes generators of square images, this one draws {width}x{height}")
+    return to_float(torch.from_numpy(Protocol(width, channels)(data, name)))
+
+
+def film(generator: nn.Module, found: Projection, steps: int) -> Tensor:
+    """Images [steps + 1, C, H, W] at even distances along the trajectory, with the noise that was found."""
+    every = torch.linspace(0, len(found.trajectory) - 1, steps + 1).round().long()
+    return latents.render(latents.style_based(generator), found.trajectory[every], found.noise)
+
+
 @torch.no_grad()
 def _distance_at(
     generator: nn.Module, ws: Tensor, planes: dict[str, Tensor], target: Tensor, distance: Distance
@@ -170,8 +190,3 @@ def _ramp(t: float) -> float:
     """The share of the full learning rate at t in [0, 1): up linearly, then full, then down as half a cosine."""
     down = min(1.0, (1 - t) / RAMP_DOWN)
     return (0.5 - 0.5 * math.cos(down * math.pi)) * min(1.0, t / RAMP_UP)
-
-
-def _size(generator: nn.Module) -> tuple[int, int]:
-    size = generator.img_resolution
-    return (size, size) if isinstance(size, int) else tuple(size)

@@ -23,6 +23,7 @@ FLOORS = {
     "metrics": 2,
     "testing": 2,
     "training": 3,
+    "explorer": 3,
     "cli": 4,
     "compat": 4,
     "__main__": 4,

@@ -151,3 +151,27 @@ def test_moving_some_layers_leaves_the_others(generator):
     assert torch.equal(moved[:, [1, 3]], ws[:, [1, 3]])
     samples = latents.w_samples(generator, 0)
     assert latents.spread(generator, n, 0) == pytest.approx(samples[:, 0, 0].std().item())
+
+
+def test_a_generator_without_a_mapping_has_z_and_c_for_w():
+    class Plain(torch.nn.Module):
+        z_dim, c_dim = 3, 10
+
+        def __init__(self):
+            super().__init__()
+            self.out = torch.nn.Linear(13, 4)
+
+        def forward(self, z, c):
+            return self.out(torch.cat([z, c], 1)).reshape(-1, 1, 2, 2)
+
+    plain = Plain().requires_grad_(False)
+    styled = latents.style_based(plain)
+    assert latents.style_based(styled) is styled
+    assert latents.image_shape(styled) == (1, 2, 2)
+    assert not latents.has_noise(styled)
+    z, c = latents.seeded_z(styled, [1, 2]), torch.eye(10)[[4, 5]]
+    ws = latents.seeded_ws(styled, [1, 2], torch.tensor([4, 5]))
+    assert_close(latents.render(styled, ws), plain(z, c))
+    mean = latents.mean_w(styled, 4)
+    assert_close(mean[0, 3:], torch.eye(10)[4])
+    assert mean[0, :3].abs().max() < 0.2, "close to z = 0: truncation scales z and keeps the class"

@@ -10,12 +10,16 @@ from collections.abc import Callable
 
 import typer
 
+from gan_fast.cli.data import build, check
 from gan_fast.cli.doctor import doctor
+from gan_fast.cli.explore import explore
 from gan_fast.cli.generate import generate
+from gan_fast.cli.project import project
 from gan_fast.cli.train import train
 from gan_fast.cli.verify import verify
 
-COMMANDS = (train, generate, verify, doctor)
+COMMANDS = (train, generate, project, explore, verify, doctor)
+DATA_COMMANDS = (check, build)
 
 app = typer.Typer(
     name="gan-fast",
@@ -27,7 +31,7 @@ app = typer.Typer(
 )
 
 
-def _with_plain_errors(command: Callable[..., None]) -> Callable[..., None]:
+def _with_plain_errors(command: Callable[..., None], group: str = "") -> Callable[..., None]:
     """Bad input and failed runs end in one line on stderr, not in a traceback."""
 
     @functools.wraps(command)
@@ -35,7 +39,7 @@ def _with_plain_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except (ValueError, OSError, FloatingPointError) as error:
-            typer.echo(f"gan-fast {command.__name__}: {error}", err=True)
+            typer.echo(f"gan-fast {group}{command.__name__}: {error}", err=True)
             raise typer.Exit(1 if isinstance(error, FloatingPointError) else 2) from None
 
     return run
@@ -43,3 +47,8 @@ def _with_plain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 for _command in COMMANDS:
     app.command()(_with_plain_errors(_command))
+
+_data = typer.Typer(help="Check and build sets of images.", no_args_is_help=True, rich_markup_mode="markdown")
+for _command in DATA_COMMANDS:
+    _data.command()(_with_plain_errors(_command, "data "))
+app.add_typer(_data, name="data")

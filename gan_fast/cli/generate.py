@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,16 +77,13 @@ def generate(
     if shape and kind is not Kind.grid:
         raise ValueError(f"--grid: --as {kind} has a shape of its own")
 
-    from gan_fast.training import load_generator
-
-    path = options.run_path(run)
-    generator, checkpoint = load_generator(path)
-    names = checkpoint.class_names if generator.c_dim else ()
-    class_list = options.classes("--classes", classes, names)
-    out = out or (path if path.is_dir() else path.parent) / _default_name(kind)
+    trained = options.load(run)
+    generator = trained.generator
+    class_list = options.classes("--classes", classes, trained.class_names)
+    out = out or trained.folder / _default_name(kind)
     if kind in (Kind.png, Kind.npz):
         jobs = [(seed, label) for label in class_list for seed in seed_list]
-        said = _samples(generator, jobs, psis[0], kind, out, names, f"step {checkpoint.step} of {path.resolve()}")
+        said = _samples(trained, jobs, psis[0], kind, out)
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
         if kind is Kind.grid:
@@ -145,6 +141,7 @@ def _mixing(
     from gan_fast import latents
     from gan_fast.training import sample
 
+    generator = latents.style_based(generator)
     layers = list(range(generator.num_ws // 2, generator.num_ws)) if layers is None else layers
     if max(layers) >= generator.num_ws:
         raise ValueError(f"--layers: this generator has 0-{generator.num_ws - 1}, got {max(layers)}")
@@ -169,6 +166,7 @@ def _video(
     from gan_fast.training import sample
 
     sample.check_animation(out)
+    generator = latents.style_based(generator)
     z = latents.walk(latents.seeded_z(generator, seeds), frames)
     ws = torch.stack([latents.class_ws(generator, z, torch.full((len(z),), label), psi) for label in classes], 1)
     columns = _near_square(len(classes))
@@ -182,20 +180,19 @@ def _video(
     return f"{len(pictures)} frames, {len(pictures) / fps:.1f} s in a loop, are in"
 
 
-def _samples(
-    generator: nn.Module,
-    jobs: list[tuple[int, int]],
-    psi: float,
-    kind: Kind,
-    out: Path,
-    names: Sequence[str],
-    source: str,
-) -> str:
+def _samples(trained: options.Trained, jobs: list[tuple[int, int]], psi: float, kind: Kind, out: Path) -> str:
     from gan_fast.training.sample_set import write_samples
 
     with options.progress(len(jobs), "images") as report:
         drawn = write_samples(
-            generator, jobs, out, kind.value, class_names=names, psi=psi, source=source, report=report
+            trained.generator,
+            jobs,
+            out,
+            kind.value,
+            class_names=trained.class_names,
+            psi=psi,
+            source=trained.source,
+            report=report,
         )
     return f"{len(jobs)} images ({drawn} of them new) are in"
 

@@ -5,19 +5,54 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Run = Annotated[str, typer.Argument(help="Run folder, checkpoint file, or 'latest'.")]
 
 
-def run_path(run: str) -> Path:
-    """The folder or file that `Run` names."""
-    from gan_fast.training import latest_run
+@dataclass(frozen=True)
+class Trained:
+    """A trained generator, and what commands say of it.
 
-    return latest_run() if run == "latest" else Path(run)
+    Attributes:
+        generator: on the GPU where there is one; in eval mode, without gradients.
+        class_names: a name a class; empty where there are none.
+        name: of the run; `source`: which of its states this is.
+        folder: where results go that are given no other place.
+    """
+
+    generator: nn.Module
+    class_names: tuple[str, ...]
+    name: str
+    source: str
+    folder: Path
+
+
+def load(run: str) -> Trained:
+    """What `Run` names."""
+    import torch
+
+    from gan_fast.training import latest_run, load_generator
+
+    path = latest_run() if run == "latest" else Path(run)
+    generator, checkpoint = load_generator(path)
+    names = checkpoint.class_names or tuple(map(str, range(generator.c_dim)))
+    folder = path if path.is_dir() else path.parent
+    name = folder.resolve().name
+    return Trained(
+        generator.to("cuda" if torch.cuda.is_available() else "cpu"),
+        names if generator.c_dim else (),
+        name,
+        f"step {checkpoint.step} of {name}",
+        folder,
+    )
 
 
 def numbers(option: str, text: str) -> list[int]:
@@ -62,6 +97,7 @@ def progress(total: int, unit: str) -> Iterator[Callable[..., None]]:
         TextColumn(f"{{task.completed}}/{total} {unit} {{task.description}}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
         yield lambda done, note="": bar.update(task, completed=done, description=note)

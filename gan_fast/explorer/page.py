@@ -28,16 +28,15 @@ def make_page(
     panels: Sequence[Panel],
     title: str,
     subtitle: str,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Callable[[int], None] = lambda done: None,
 ) -> str:
     """The HTML text of a page with these panels; every combination of their controls' page values is drawn.
 
     Args:
         panels: at least one; their images are grey or RGB, all of one size.
         title, subtitle: plain text.
-        report: called with how many points of how many are drawn.
+        report: called with how many points, of `count_points`, are drawn.
     """
-    total = sum(_count(panel) for panel in panels)
     done, sheets = 0, []
     for panel in panels:
         sheets.append(_Sheet())
@@ -45,7 +44,7 @@ def make_page(
         for part in (points[i : i + CHUNK] for i in range(0, len(points), CHUNK)):
             sheets[-1].add(_tiles(panel.draw(part)))
             done += len(part)
-            report(done, total)
+            report(done)
     data = {
         "title": title,
         "subtitle": subtitle,
@@ -54,6 +53,11 @@ def make_page(
     }
     template = files("gan_fast.explorer").joinpath("page.html").read_text()
     return template.replace("{{DATA}}", json.dumps(data, separators=(",", ":")).replace("</", "<\\/"))
+
+
+def count_points(panels: Sequence[Panel]) -> int:
+    """How many combinations of their controls' page values the panels have."""
+    return sum(math.prod(len(control.page) for control in _controls(panel)) for panel in panels)
 
 
 class _Sheet:
@@ -104,10 +108,6 @@ def _tiles(images: Tensor) -> Tensor:
 
 def _controls(panel: Panel) -> tuple[Control, ...]:
     return panel.controls if panel.page_controls is None else panel.page_controls
-
-
-def _count(panel: Panel) -> int:
-    return math.prod(len(control.page) for control in _controls(panel))
 
 
 def _describe(panel: Panel, sheet: _Sheet) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The live explorer puts a generator behind the controls; the offline page draws e
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,11 +16,16 @@ from torch import Tensor, nn
 
 from gan_fast import latents
 from gan_fast.data.image_set import one_hot
-from gan_fast.projection import Projection
+from gan_fast.projection import Projection, film
 
 WALK_SEEDS = 6
 WALK_FRAMES = 20  # from one seed to the next
 DIRECTIONS = 5
+
+PROJECTION = (
+    "The generator is asked for an image that it did not draw: a search for the w, and the noise, from which it draws"
+    " the nearest. What it cannot draw, it has not learnt."
+)
 
 Point = tuple[float, ...]
 
@@ -76,17 +82,23 @@ class Explorer:
     """The panels of a generator.
 
     Args:
-        generator: as `gan_fast.latents` takes it.
+        generator: any that draws grey or colour images.
         class_names: a name a class; empty where there are none.
+
+    Raises:
+        ValueError: the generator draws something else.
     """
 
     def __init__(self, generator: nn.Module, class_names: Sequence[str] = ()):
-        self.generator = generator
+        self.generator = latents.style_based(generator)
         self.names = tuple(class_names) if generator.c_dim else ("all",)
-        self.num_ws = generator.num_ws
-        side = generator.img_resolution if isinstance(generator.img_resolution, int) else max(generator.img_resolution)
+        self.num_ws = self.generator.num_ws
+        shape = latents.image_shape(self.generator)
+        if len(shape) != 3 or shape[0] not in (1, 3):
+            raise ValueError(f"the explorer shows grey and colour images; this generator draws shape {list(shape)}")
+        self.height, self.width = shape[1:]
         # How many of each an offline page holds: one of large images would take minutes to draw and megabytes to keep.
-        self.page_seeds, self.page_classes, self.page_steps = (4, 10, 13) if side <= 32 else (3, 4, 7)
+        self.page_seeds, self.page_classes, self.page_steps = (4, 10, 13) if max(shape[1:]) <= 32 else (3, 4, 7)
         self.w = lru_cache(maxsize=1024)(self._w)
         self.mean = lru_cache(maxsize=1024)(lambda label: latents.mean_w(generator, label))
         self.noisy = lru_cache(maxsize=64)(self._noisy)
@@ -96,15 +108,11 @@ class Explorer:
     @property
     def panels(self) -> tuple[Panel, ...]:
         """All panels that suit the generator."""
-        classes = (self._arithmetic(), self._blend()) if self.generator.c_dim else (self._seed_arithmetic(),)
-        return (
-            self._walk(),
-            self._truncation(),
-            self._mixing(),
-            self._style_directions(),
-            *classes,
-            self._noise(),
-        )
+        panels = [self._walk(), self._truncation()]
+        if self.num_ws > 1:
+            panels += [self._mixing(), self._style_directions()]
+        panels += [self._arithmetic(), self._blend()] if self.generator.c_dim else [self._seed_arithmetic()]
+        return (*panels, self._noise()) if latents.has_noise(self.generator) else tuple(panels)
 
     # ------------------------------------------------------------ panels
 
@@ -130,15 +138,15 @@ class Explorer:
 
         def draw(points: Sequence[Point]) -> Tensor:
             ws = [latents.truncate(self.w(seed, label), self.mean(label), psi) for seed, label, psi in points]
-            means = [self.mean(label) for _, label, _ in points]
-            return self._render(means, ws, [self.w(seed, label) for seed, label, _ in points])
+            ends = [self.mean(label) for _, label, _ in points], [self.w(seed, label) for seed, label, _ in points]
+            return self._render(*ends, ws)
 
         return Panel(
             "Truncation",
             "psi pulls w towards the mean of its class. At 0 every seed gives the mean image; at 1 nothing is pulled;"
             " above 1 images leave what the generator has learnt. Smaller psi: fewer odd images, less variety.",
             (self._seed(), self._class(), psi),
-            ("psi 0: the mean", "at this psi", "psi 1"),
+            ("psi 0: the mean", "psi 1", "At this psi"),
             draw,
         )
 
@@ -169,13 +177,11 @@ class Explorer:
         )
 
     def _style_directions(self) -> Panel:
-        thirds = [round(self.num_ws * i / 3) for i in range(4)]
-        groups = [range(self.num_ws), *(range(*pair) for pair in zip(thirds[:-1], thirds[1:], strict=True))]
-        options = tuple(
-            f"{name} ({r.start} to {r.stop - 1})"
-            for name, r in zip(("all layers", "coarse", "middle", "fine"), groups, strict=True)
-        )
-        layers = Choice("Layers moved", options, 0, (0, 1, 3))
+        thirds = itertools.pairwise(round(self.num_ws * i / 3) for i in range(4))
+        named = zip(("coarse", "middle", "fine"), itertools.starmap(range, thirds), strict=True)
+        groups = {"all layers": range(self.num_ws), **{name: layers for name, layers in named if layers}}
+        options = tuple(f"{name} ({r.start} to {r.stop - 1})" for name, r in groups.items())
+        layers = Choice("Layers moved", options, 0, (0, 1, len(options) - 1))
         half = (self.page_steps - 1) // 2
         count = min(DIRECTIONS, self.generator.w_dim)
         amounts = [Slider(f"Direction {i + 1}", -4, 4, 0.1, 0, ()) for i in range(count)]
@@ -191,15 +197,15 @@ class Explorer:
             before = [self.w(seed, label) for seed, label, *_ in points]
             after = []
             for ws, (_, label, group, *steps) in zip(before, points, strict=True):
-                moving = groups[round(group)]
+                moving = list(groups.values())[round(group)]
                 shift = sum(t * n for t, n in zip(steps, self.directions(moving, round(label)), strict=True))
                 after.append(latents.move(ws, shift, 1.0, moving))
             return self._render(before, after)
 
         return Panel(
             "Directions (SeFa)",
-            "The directions of w that change the layers' styles most, found in the generator's weights alone (SeFa). The"
-            " unit is one standard deviation of w along the direction.",
+            "The directions of w that change the layers' styles most, found in the generator's weights alone (SeFa)."
+            " The unit is one standard deviation of w along the direction.",
             (self._seed(), self._class(), layers, *amounts),
             ("Before", "After"),
             draw,
@@ -253,13 +259,13 @@ class Explorer:
             z = latents.seeded_z(self.generator, [round(point[0]) for point in points])
             c = latents.lerp(one_hot(a, len(self.names)), one_hot(b, len(self.names)), t)
             ends = [[self.w(point[0], point[i]) for point in points] for i in (1, 2)]
-            return self._render(ends[0], list(latents.map_latents(self.generator, z, c)), ends[1])
+            return self._render(*ends, list(latents.map_latents(self.generator, z, c)))
 
         return Panel(
             "Between classes",
             "One seed, and a label that is partly one class and partly another. The generator never saw such a label.",
             (self._seed(2), self._class("First class", 3), self._class("Second class", 8), share),
-            ("First", "Between", "Second"),
+            ("First class", "Second class", "Between"),
             draw,
         )
 
@@ -277,8 +283,8 @@ class Explorer:
 
         return Panel(
             "Noise",
-            "Noise decides what w leaves open: the exact place of a hair, the grain of a stroke. How much it matters the"
-            " generator has learnt; the last image shows its effect enlarged.",
+            "Noise decides what w leaves open: the exact place of a hair, the grain of a stroke. How much it matters,"
+            " the generator has learnt; the last image shows its effect enlarged.",
             (
                 self._seed(2),
                 self._class(),
@@ -292,7 +298,7 @@ class Explorer:
     # ------------------------------------------------------------ what panels are made of
 
     def _seed(self, on_page: int | None = None) -> Slider:
-        return Slider("Seed", 0, 99, 1, 0, tuple(range(on_page or self.page_seeds)))
+        return Slider("Seed", 0, 99, 1, 1, tuple(range(on_page or self.page_seeds)))
 
     def _class(self, label: str = "Class", start: int = 3) -> Choice:
         return Choice(label, self.names, start % len(self.names), tuple(range(min(self.page_classes, len(self.names)))))
@@ -330,13 +336,11 @@ def projection_panel(generator: nn.Module, found: dict[str, tuple[Tensor, Projec
     """A panel that plays projections, by name: the target [C, H, W] beside what is drawn on the way to it."""
     names, films = tuple(found), []
     for target, projection in found.values():
-        every = torch.linspace(0, len(projection.trajectory) - 1, steps + 1).round().long()
-        frames = latents.render(generator, projection.trajectory[every], projection.noise)
+        frames = film(generator, projection, steps)
         films.append(torch.stack([target.cpu().expand_as(frames), frames], 1))
     return Panel(
         "Projection",
-        "The generator is asked for an image that it did not draw: a search for the w, and the noise, from which it draws"
-        " the nearest. What it cannot draw, it has not learnt.",
+        PROJECTION,
         (
             Choice("Image", names, 0, tuple(range(len(names)))),
             Slider("Progress of the search, %", 0, 100, 1, 100, tuple(100 * i / steps for i in range(steps + 1))),

@@ -26,11 +26,12 @@ def draw(generator: nn.Module, seeds: Sequence[int], labels: Tensor, psi: float 
     mean over all classes, which `w_avg` holds, would draw every class towards one and the same image.)
 
     Args:
-        generator: as in `gan_fast.latents`.
+        generator: takes z [N, z_dim] and c [N, c_dim]; without a mapping w is both (`latents.style_based`).
         seeds: N whole numbers.
         labels: int64 [N]; ignored where the generator takes no labels.
         psi: 1 leaves w as it is, 0 gives each class's mean image.
     """
+    generator = latents.style_based(generator)
     return latents.render(generator, latents.seeded_ws(generator, seeds, labels, psi))
 
 
@@ -64,15 +65,9 @@ def save_png(image: Image.Image, path: Path) -> None:
     write_atomically(path, lambda file: file.write(data.getvalue()))
 
 
-def save_animation(frames: Sequence[Image.Image], path: Path, fps: int = 24) -> None:
-    """Write frames of one size as an animation that plays in a loop, atomically: .mp4, .webp (lossless) or .gif.
-
-    Raises:
-        ValueError: another suffix, or .mp4 where imageio is not installed.
-    """
-    check_animation(path)
-    data = io.BytesIO()
-    if path.suffix == ".mp4":
+def encode_animation(frames: Sequence[Image.Image], suffix: str, fps: int = 24) -> bytes:
+    """The bytes of an animation of frames of one size, which plays in a loop: .mp4, .webp (lossless) or .gif."""
+    if suffix == ".mp4":
         import imageio.v3
         import numpy as np
 
@@ -81,15 +76,22 @@ def save_animation(frames: Sequence[Image.Image], path: Path, fps: int = 24) -> 
             np.asarray(f.convert("RGB").crop((0, 0, f.width + f.width % 2, f.height + f.height % 2))) for f in frames
         ]
         options = {"plugin": "FFMPEG", "extension": ".mp4", "fps": fps, "macro_block_size": 2}
-        data.write(imageio.v3.imwrite("<bytes>", np.stack(even), **options))
-    else:
-        options = {"append_images": frames[1:], "duration": round(1000 / fps), "loop": 0, "lossless": True}
-        frames[0].save(data, path.suffix[1:], save_all=True, **options)
-    write_atomically(path, lambda file: file.write(data.getvalue()))
+        return imageio.v3.imwrite("<bytes>", np.stack(even), **options)
+    data = io.BytesIO()
+    options = {"append_images": frames[1:], "duration": round(1000 / fps), "loop": 0, "lossless": True}
+    frames[0].save(data, suffix[1:], save_all=True, **options)
+    return data.getvalue()
+
+
+def save_animation(frames: Sequence[Image.Image], path: Path, fps: int = 24) -> None:
+    """Write `encode_animation` of the path's suffix, atomically; `check_animation` says what can be written."""
+    check_animation(path)
+    data = encode_animation(frames, path.suffix, fps)
+    write_atomically(path, lambda file: file.write(data))
 
 
 def check_animation(path: Path) -> None:
-    """Raise the errors of `save_animation` before any frame is drawn."""
+    """Raise, before any frame is drawn, ValueError for another suffix, or for .mp4 where imageio is not installed."""
     if path.suffix not in VIDEO_SUFFIXES:
         raise ValueError(f"{path}: an animation is written as {', '.join(VIDEO_SUFFIXES)}")
     if path.suffix == ".mp4" and not has_video():

@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from gan_fast.cli import COMMANDS
+from gan_fast.cli import COMMANDS, DATA_COMMANDS
 
 SHORT = [
     "--kimg=0.016", "--batch=8", "--threads=1",
@@ -95,9 +95,9 @@ def test_doctor_shows_switches_backends_and_the_cache_file(call):
         assert found in result.output
 
 
-@pytest.mark.parametrize("command", [c.__name__ for c in COMMANDS])
+@pytest.mark.parametrize("command", [*(c.__name__ for c in COMMANDS), *(f"data {c.__name__}" for c in DATA_COMMANDS)])
 def test_help_has_examples(call, command):
-    result = call(command, "--help")
+    result = call(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"gan-fast {command}" in result.output
 

@@ -1,9 +1,4 @@
-"""Differentiable augmentation: applied to real and generated images alike, in D's and in G's steps.
-
-Augmenting the reals alone would teach G the augmentation, and augmenting in D's step alone would have G's step ask D
-about images it never sees; applied to both, differentiably, G learns the clean distribution as long as the
-augmentation can be undone on distributions (Zhao et al., Differentiable Augmentation, arXiv 2006.10738).
-"""
+"""Random shifts by whole pixels."""
 
 from __future__ import annotations
 

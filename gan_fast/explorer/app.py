@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PIXELS = 64  # up to this side images are enlarged pixel by pixel
-TICK = 0.15
+LONGEST_CHOICE = 64  # letters of all options: more become a list that opens
+TICK = 0.15  # seconds
 FILM_FRAMES, FILM_FPS = 40, 15
 STYLE = """
 .gf-images { display: flex; flex-wrap: wrap; gap: 1.25rem; align-content: flex-start; }
@@ -34,6 +35,11 @@ STYLE = """
 .gf-images .pixels { image-rendering: pixelated; }
 .gf-images figcaption { margin-top: 0.35rem; opacity: 0.75; }
 .gf-images figure:last-child figcaption { opacity: 1; font-weight: 600; }
+.gf-choice label { padding: 0.15rem 0.6rem; border-radius: 0.4rem; }
+.gf-choice label.selected { background: var(--primary-600); color: white; }
+.gf-choice label:focus-within { outline: 2px solid var(--primary-400); outline-offset: 1px; }
+.gf-choice input { position: absolute; opacity: 0; }
+.gf-choice label span { margin: 0; }
 """
 
 
@@ -129,9 +135,9 @@ def _add_control(gr: Any, control: Control) -> Any:
     if isinstance(control, Slider):
         return gr.Slider(control.low, control.high, control.start, step=control.step, label=control.label)
     visible = len(control.options) > 1
-    kind = gr.Radio if len("".join(control.options)) <= PIXELS else gr.Dropdown
-    start = control.options[control.start]
-    return kind(control.options, value=start, type="index", label=control.label, visible=visible)
+    kind = gr.Radio if len("".join(control.options)) <= LONGEST_CHOICE else gr.Dropdown
+    start, style = control.options[control.start], "gf-choice"
+    return kind(control.options, value=start, type="index", label=control.label, visible=visible, elem_classes=style)
 
 
 def _add_play(gr: Any, control: Slider, component: Any) -> None:

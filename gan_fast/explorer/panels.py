@@ -184,13 +184,13 @@ class Explorer:
         layers = Choice("Layers moved", options, 0, (0, 1, len(options) - 1))
         half = (self.page_steps - 1) // 2
         count = min(DIRECTIONS, self.generator.w_dim)
-        amounts = [Slider(f"Direction {i + 1}", -4, 4, 0.1, 0, ()) for i in range(count)]
+        amounts = [Slider(f"Direction {i + 1}", -4, 4, 0.1, 2 if i == 0 else 0, ()) for i in range(count)]
         on_page = (
             self._seed(2),
             self._class(),
             layers,
             Choice("Direction", tuple(f"{i + 1}" for i in range(count)), 0, tuple(range(count))),
-            Slider("Amount", -4, 4, 0.1, 0, tuple(4 * i / half for i in range(-half, half + 1))),
+            Slider("Amount", -4, 4, 0.1, 2, tuple(4 * i / half for i in range(-half, half + 1))),
         )
 
         def draw(points: Sequence[Point]) -> Tensor:
@@ -229,7 +229,7 @@ class Explorer:
                 self._class("B: mean taken away", 3),
                 self._class("C: mean added", 8),
             ),
-            ("A", "B", "C", "A - B + C"),
+            ("A: the image", "B: a mean", "C: a mean", "A - B + C"),
             draw,
         )
 

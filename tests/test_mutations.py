@@ -284,7 +284,7 @@ def test_every_kernel_file_has_mutants() -> None:
     assert files - {"kernels/__init__.py"} == {m.file for m in MUTANTS}
 
 
-@pytest.mark.parametrize("command", [["verify", "--op", "upfirdn2d", "--backend", "cpu"]])
+@pytest.mark.parametrize("command", [["verify", "--ops", "square_sum", "--backends", "cpu"]])
 def test_verify_fails_with_a_mutant(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command's exit code, not only the function under it."""
     from typer.testing import CliRunner
@@ -292,7 +292,7 @@ def test_verify_fails_with_a_mutant(command: list[str], tmp_path: Path, monkeypa
     from gan_fast.cli import app
 
     assert CliRunner().invoke(app, command).exit_code == 0
-    mutant = next(m for m in MUTANTS if m.file == "csrc/cpu/upfirdn2d.cpp" and m.bug == "tap dropped")
+    mutant = next(m for m in MUTANTS if m.file == "csrc/cpu/square_sum.cpp" and m.bug == "first span only")
     module, wrap = build(mutant, tmp_path)
     entry = backends.Backend(lambda: ("cpu",), lambda op: module.__name__, lambda: None, wrap)
     monkeypatch.setitem(backends.BACKENDS, "cpu", entry)
@@ -301,6 +301,9 @@ def test_verify_fails_with_a_mutant(command: list[str], tmp_path: Path, monkeypa
         result = CliRunner().invoke(app, command)
         assert result.exit_code == 1
         assert "WRONG" in result.output
+        program = result.output[result.output.index("# square_sum, sample") :]
+        with pytest.raises(AssertionError, match="WRONG"):
+            exec("".join(program.partition("testing.assert_verified(sample, run)")[:2]))
     finally:
         monkeypatch.undo()
         backends.forget()

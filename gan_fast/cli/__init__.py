@@ -12,10 +12,11 @@ import typer
 
 from gan_fast.cli.doctor import doctor
 from gan_fast.cli.generate import generate
+from gan_fast.cli.kernels import kernels
 from gan_fast.cli.train import train
 from gan_fast.cli.verify import verify
 
-COMMANDS = (train, generate, verify, doctor)
+COMMANDS = (train, generate, verify, kernels, doctor)
 
 app = typer.Typer(
     name="gan-fast",

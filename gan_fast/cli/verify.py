@@ -55,14 +55,14 @@ def verify(
     from gan_fast import testing
     from gan_fast.ops.backends import BACKENDS
 
-    op_names = _names("--ops", ops, testing.OPS)
+    op_names = names_of("--ops", ops, testing.OPS)
     if against:
         if backends:
             raise ValueError("--backends: names ours, and --against another implementation")
         device = "cuda" if torch.cuda.is_available() else "cpu"
         runs, refused = testing.plan_against(op_names, testing.load(against), device)
     else:
-        runs, refused = testing.plan(op_names, _names("--backends", backends, tuple(BACKENDS)))
+        runs, refused = testing.plan(op_names, names_of("--backends", backends, tuple(BACKENDS)))
     if not runs:
         why = "gan-fast doctor says why" if not against else f"takes functions named {', '.join(op_names)}"
         raise ValueError(f"nothing to verify: {refused[0]} ({why})")
@@ -115,7 +115,8 @@ def verify(
     console.print("Everything that ran matches the reference. Next: gan-fast train")
 
 
-def _names(option: str, given: list[str] | None, allowed: tuple[str, ...]) -> tuple[str, ...]:
+def names_of(option: str, given: list[str] | None, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """The names given, separated by commas too; all that are allowed if none is."""
     names = tuple(name.strip() for value in given or () for name in value.split(","))
     if unknown := set(names) - set(allowed):
         raise ValueError(f"{option}: got {', '.join(sorted(unknown))}, takes {', '.join(allowed)}")
@@ -150,7 +151,6 @@ def _row(run: testing.Run, drawn: int, seed: int, advance: Any) -> dict[str, Any
 
 def _write(path: Path, rows: list[dict[str, Any]], refused: list[str], samples: int, seed: int) -> None:
     import importlib.metadata
-    import json
     import math
     import platform
 
@@ -172,5 +172,11 @@ def _write(path: Path, rows: list[dict[str, Any]], refused: list[str], samples: 
         "not_run": refused,
         "runs": [plain(row) for row in rows],
     }
+    write_json(path, about)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    import json
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(about, indent=2) + "\n")
+    path.write_text(json.dumps(content, indent=2) + "\n")

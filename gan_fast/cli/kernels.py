@@ -28,8 +28,6 @@ def kernels(
 
     gan-fast kernels --ops upfirdn2d,bias_act --backends cuda --chips sm_80,sm_90,sm_120 --json kernels.json
     """
-    from dataclasses import asdict
-
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
@@ -45,7 +43,7 @@ def kernels(
         raise ValueError("; ".join(f"{backend}: {reason}" for backend, reason in refused.items()))
     pairs = [(op, b) for op in op_names for b in wanted if b not in refused and op in static.OPS[b]]
     table = Table(title=f"Kernels for {', '.join(chip_names)}")
-    numbers = ("registers", "spills", "shared", "occupancy", "matrix", "wide loads", "wide stores")
+    numbers = ("registers", "spills", "shared", "occupancy", "mma", "wgmma", "wide loads", "wide stores")
     for column in ("kernel", "backend", "chip", *numbers):
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     console = Console()
@@ -57,12 +55,11 @@ def kernels(
         for op, backend in pairs:
             progress.update(bar, description=f"{op} by {backend}")
             for k in static.kernels(op, backend, chip_names):
-                figures = (k.registers, k.local, k.shared, f"{k.occupancy:.0%}", k.matrix, k.wide_loads, k.wide_stores)
+                counts = {name: getattr(k, name) for name in ("mma", "wgmma", "wide_loads", "wide_stores")}
+                figures = (k.registers, k.local, k.shared, f"{k.occupancy:.0%}", *counts.values())
                 broken = static.broken(k)
-                style = "red" if broken else None
-                table.add_row(k.name, backend, k.chip, *map(str, figures), style=style)
-                derived = {name: getattr(k, name) for name in ("occupancy", "matrix", "wide_loads", "wide_stores")}
-                rows.append(asdict(k) | derived | {"broken": broken})
+                table.add_row(k.name, backend, k.chip, *map(str, figures), style="red" if broken else None)
+                rows.append(vars(k) | {"occupancy": k.occupancy} | counts | {"broken": broken})
                 wrong += broken
             progress.advance(bar)
     console.print(table)

@@ -95,13 +95,14 @@ CALLS = (
     Call("bias_act", "tanh", {"x": _ACTIVATION, "b": (128,)}, {"act": "tanh", "clamp": 256.0}),
     Call("interpolate", "batch", {"a": (8, 3, 128, 128), "b": (8, 3, 128, 128), **_SEED}, order=1),
     Call("minibatch_stddev", "end", {"x": (16, 512, 4, 4)}),
-    Call("minibatch_stddev", "labels", {"x": (16, 512, 4, 4), "labels": (16,)}, dtypes=(torch.float32,)),
+    Call("minibatch_stddev", "labels", {"x": (16, 512, 4, 4), "labels": (16,)}, dtypes=(torch.float32, torch.float64)),
     Call(
         "modulate",
         "layer",
         {"x": _ACTIVATION, "s": (16, 128), "noise": (16, 1, 64, 64), "strength": (), "b": (128,)},
         {"act": "lrelu", "clamp": 256.0},
     ),
+    Call("modulate", "scale", {"x": _ACTIVATION, "s": (16, 128)}, dtypes=(torch.bfloat16,)),
     _layer("512>512 64^2", 512, 512, 64, order=2),
     _layer("512>512 16^2", 512, 512, 16, n=32),
     _layer("512>512 16^2", 512, 512, 16, n=32, dtypes=(torch.float32,)),
@@ -116,7 +117,7 @@ CALLS = (
     _layer("64>64 pixel", 64, 64, 1, n=1),
     _layer("64>64 2^32", 64, 64, 8192),
     Call("noise", "plane", {"strength": (), **_SEED}, {"shape": (8, 1, 64, 64)}, order=0),
-    Call("square_sum", "penalty", {"x": (8, 3, 128, 128)}),
+    Call("square_sum", "penalty", {"x": (8, 3, 128, 128)}, dtypes=(torch.float32, torch.float64, torch.bfloat16)),
     _upfirdn2d("up2", (4, 4), up=2, padding=[2, 1, 2, 1], gain=4),
     _upfirdn2d("fir", (4, 4), padding=[2, 1, 2, 1]),
     _upfirdn2d("down2", (4, 4), down=2, padding=1),
@@ -159,9 +160,14 @@ class Kernel:
         return CHIPS[self.chip].occupancy(self.registers, self.shared, self.threads)
 
     @property
-    def matrix(self) -> int:
-        """Matrix products: of a warp, a group of warps, or the fifth generation's."""
-        return self.count("[HQIDO]G?MMA|UTC[A-Z]*MMA")
+    def mma(self) -> int:
+        """Matrix products of a warp."""
+        return self.count("[HQID]MMA")
+
+    @property
+    def wgmma(self) -> int:
+        """Of a group of four warps, or the fifth generation's."""
+        return self.count("[HQI]GMMA|UTC[A-Z]*MMA")
 
     @property
     def wide_loads(self) -> int:
@@ -173,43 +179,133 @@ class Kernel:
         return self.count(r"STG\.E(\.\w+)*\.128")
 
     @property
+    def wide_shared(self) -> int:
+        """Loads of 16 bytes from shared memory."""
+        return self.count(r"LDS(\.\w+)*\.128")
+
+    @property
     def loads(self) -> int:
         return self.count("LDG")
 
 
 @dataclass(frozen=True)
 class Limit:
-    """Of kernels whose name matches: at most so many registers and loads, at least so many of the rest."""
+    """Of kernels whose name matches: at most so many registers, loads and bytes, at least so many of the rest."""
 
     backend: str
     name: str
     registers: int
     wide_loads: int = 0
     wide_stores: int = 0
-    matrix: int = 0
+    wide_shared: int = 0
+    wgmma: int = 0
     loads: int | None = None
+    shared: int | None = 48 << 10  # what a block has without asking for more
+    chips: tuple[str, ...] = ("sm_90",)
 
     def broken_by(self, kernel: Kernel) -> Iterator[str]:
-        for what in ("registers", "loads"):
+        for what in ("registers", "loads", "shared"):
             most, found = getattr(self, what), getattr(kernel, what)
             if most is not None and found > most:
                 yield f"{kernel}: {what} {found}, at most {most}"
-        for what in ("wide_loads", "wide_stores", "matrix"):
+        for what in ("wide_loads", "wide_stores", "wide_shared", "wgmma"):
             if (found := getattr(kernel, what)) < (least := getattr(self, what)):
                 yield f"{kernel}: {what} {found}, at least {least}"
 
 
-# of all kernels; the first row that matches counts
-LIMITS: tuple[Limit, ...] = ()
+def _triton(name: str, registers: int, wide_loads: int = 0, wide_stores: int = 0, **more: Any) -> Limit:
+    return Limit("triton", name, registers, wide_loads, wide_stores, **more)
+
+
+def _cuda(name: str, registers: int, wide_loads: int = 0, wide_stores: int = 0, **more: Any) -> Limit:
+    return Limit("cuda", name, registers, wide_loads, wide_stores, **more)
+
+
+# The first row that matches counts. Registers say how many blocks share a multiprocessor, wide loads that every operand
+# is read in vectors, and how many are in flight together.
+LIMITS = (
+    _triton(r"^bias_act bias_act_kernel", 96, 1, 1),
+    _triton(r"^bias_act_grad bias_act_kernel", 96, 2, 1),
+    _triton(r"^bias_act_grad2 bias_act_kernel", 96, 3, 1),
+    _triton(r"bias_act_sum_kernel", 96),
+    _triton(r"interpolate_\w*kernel", 64, 1, 1),
+    _triton(r"^minibatch_stddev minibatch_stddev_kernel end .* contiguous", 128, 1, 1),
+    _triton(r"^minibatch_stddev_\w+ minibatch_stddev_kernel end .* contiguous", 128, 2, 1),
+    _triton(r"minibatch_stddev_kernel", 128),
+    _triton(r"^modulate modulate_kernel", 128, 1, 1),
+    _triton(r"^modulate_\w+ modulate_kernel layer", 128, 3, 1),
+    _triton(r"^modulate_\w+ modulate_kernel scale", 128, 2, 1),
+    # sixteen warps a multiprocessor; both operands arrive asynchronously, in vectors
+    _triton(
+        r"modulated_conv2d(_weight_grad)?_kernel \d+>\d+ (\d+\^2|up2|down2) bfloat16", 128, 6, wgmma=2, shared=None
+    ),
+    _triton(r"modulated_conv2d(_weight_grad)?_kernel .* float32", 255, wgmma=1, shared=None),
+    _triton(r"modulated_conv2d(_weight_grad|_sum)?_kernel", 255, shared=None),
+    _triton(r"noise_kernel", 64),
+    _triton(r"square_sum_parts_kernel", 80),
+    _triton(r"square_sum_kernel", 80, 4),
+    _triton(r"square_sum_grad_kernel", 80, 4, 4),
+    # an input of a window is read once, and so is a tap; four outputs
+    _triton(r"upfirdn2d_window_kernel up2 float32 channels_last", 168, 36, 16, loads=52),
+    _triton(r"upfirdn2d_window_kernel up2 bfloat16 channels_last", 168, 18, 8, loads=34),
+    _triton(r"upfirdn2d_window_kernel fir float32 channels_last", 168, 100, 16, loads=116),
+    _triton(r"upfirdn2d_window_kernel fir bfloat16 channels_last", 168, 50, 8, loads=66),
+    _triton(r"upfirdn2d_window_kernel down2 float32 channels_last", 168, 144, 16, loads=160),
+    _triton(r"upfirdn2d_window_kernel down2 bfloat16 channels_last", 168, 72, 8, loads=88),
+    _triton(r"upfirdn2d_window_kernel (up2|fir|down2) .* contiguous", 168, 0, 2),
+    _triton(r"upfirdn2d_(window_)?kernel", 168),
+    _cuda(r"^bias_act_kernel<\w+, 0", 64, 1, 1),
+    _cuda(r"^bias_act_kernel<\w+, 1", 64, 2, 1),
+    _cuda(r"^bias_act_kernel<\w+, 2", 64, 3, 1),
+    _cuda(r"^sum_rows_kernel", 64),
+    # three blocks of 256 threads a multiprocessor; of the general kernel, whose tiles fill 47 KiB, two
+    _cuda(r"^filtered_lrelu_kernel<\w+, Known<0", 128, wide_shared=2, chips=tuple(CHIPS)),
+    _cuda(r"^filtered_lrelu_kernel<\w+, Known<1", 80, shared=32 << 10, chips=tuple(CHIPS)),  # filters of one tap
+    _cuda(r"^filtered_lrelu_kernel", 80, wide_shared=2, shared=32 << 10, chips=tuple(CHIPS)),
+    _cuda(r"^grid_sample_\w*kernel", 80),
+    _cuda(r"^interpolate_\w*kernel<\w+, 1>", 64),
+    _cuda(r"^interpolate_kernel", 64, 2, 1),
+    _cuda(r"^interpolate_grad_kernel", 64, 1, 2),
+    # one block of 512 threads; half precision moves 8 bytes, for its registers' sake
+    _cuda(r"^minibatch_stddev_kernel<(float|double), [01]", 128, 4, 1),
+    _cuda(r"^minibatch_stddev_kernel<(float|double), 2", 128, 8, 1),
+    _cuda(r"^minibatch_stddev_kernel", 128),
+    # <type, pass, planes, elements of a vector>; of pixels as many as 16 bytes of their sums have
+    _cuda(r"^modulate_kernel<\w+, .*, 1>", 64),
+    _cuda(r"^modulate_kernel<(half|bfloat16), \S*[12], false", 64),
+    _cuda(r"^modulate_kernel<\w+, \S*0, ", 64, 1, 1),
+    _cuda(r"^modulate_kernel<\w+, \S*[12], ", 64, 3, 1),
+    _cuda(r"^noise_kernel<float>", 64, 0, 1),
+    _cuda(r"^noise_kernel", 64),
+    _cuda(r"^square_sum_parts_kernel|^square_sum_\w*kernel<\w+, 1>", 80),
+    _cuda(r"^square_sum_kernel", 80, 4),
+    _cuda(r"^square_sum_grad_kernel", 80, 1, 1),
+    # blocks of 128 threads a multiprocessor: six planes, three pixels
+    _cuda(r"^upfirdn2d_planes_kernel", 80, 4, 1),
+    _cuda(r"^upfirdn2d_pixels_kernel", 168, 9, 4),
+    _cuda(r"^upfirdn2d_(separable_)?kernel", 64),
+)
+
+
+# bytes that are known to spill; nothing else may
+SPILLS = {
+    "modulated_conv2d_weight_grad "
+    "modulated_conv2d_weight_grad_kernel 64>128 down2 bfloat16 channels_last for sm_90": 264,
+    "square_sum_kernel<half, 8> for sm_80": 8,
+    "upfirdn2d_planes_kernel<float, 1, 2, 4, false> for sm_100": 8,
+}
 
 
 def broken(kernel: Kernel) -> list[str]:
-    """In what a kernel falls short of LIMITS. None may spill, or need more shared memory than its chip has."""
-    wrong = [f"{kernel}: {kernel.local} bytes of stack or spills"] if kernel.local else []
+    """In what a kernel falls short of LIMITS. It may spill, or need more shared memory than there is, on no chip."""
+    spilt = kernel.local > SPILLS.get(str(kernel), 0)
+    wrong = [f"{kernel}: {kernel.local} bytes of stack or spills"] if spilt else []
     if kernel.shared > CHIPS[kernel.chip].shared_of_block:
         wrong.append(f"{kernel}: {kernel.shared} bytes of shared memory")
     limit = next((r for r in LIMITS if r.backend == kernel.backend and re.search(r.name, kernel.name)), None)
-    return wrong + ([f"{kernel}: no row of LIMITS"] if limit is None else list(limit.broken_by(kernel)))
+    if limit is None:
+        return [*wrong, f"{kernel}: no row of LIMITS is about it"]
+    return wrong + (list(limit.broken_by(kernel)) if kernel.chip in limit.chips else [])
 
 
 def missing(backend: str) -> str | None:
@@ -225,9 +321,9 @@ def missing(backend: str) -> str | None:
     return None
 
 
-def kernels(op: str, backend: str, chips: tuple[str, ...]) -> list[Kernel]:
-    """All kernels of an op for the chips: Triton's as CALLS launch them, CUDA's as they are built."""
-    return _of_triton(op, chips) if backend == "triton" else _of_cuda(op, chips)
+def kernels(op: str, backend: str, chips: tuple[str, ...], calls: tuple[Call, ...] = CALLS) -> list[Kernel]:
+    """All kernels of an op for the chips: Triton's as calls launch them, CUDA's as they are built."""
+    return _of_triton(op, chips, calls) if backend == "triton" else _of_cuda(op, chips)
 
 
 def _cuobjdump(path: Path, *flags: str) -> str:
@@ -237,7 +333,7 @@ def _cuobjdump(path: Path, *flags: str) -> str:
 
 
 def _read(path: Path, chip: str) -> list[dict[str, Any]]:
-    """Name, threads, registers, local and shared bytes and instructions of every kernel in a file."""
+    """Of every kernel in a file: op (its source's name), name, threads, registers, local, shared, instructions."""
     code = {}
     for function in _cuobjdump(path, "-arch", chip, "-sass").split("Function : ")[1:]:
         name, text = function.split("\n", 1)
@@ -248,27 +344,23 @@ def _read(path: Path, chip: str) -> list[dict[str, Any]]:
             x, y, z = (int(n, 16) for n in found.groups())
             bounds[section.split(None, 1)[0]] = x * y * z
     usage = r"Function (\S+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)"
-    return [
-        {
-            "name": name,
-            "threads": bounds.get(name, 1024),
-            "registers": int(registers),
-            "local": int(stack) + int(local),
-            "shared": int(shared),
-            "instructions": code[name],
-        }
-        for name, registers, stack, shared, local in re.findall(
-            usage, _cuobjdump(path, "-arch", chip, "--dump-resource-usage")
-        )
-    ]
+    found = []
+    for part in _cuobjdump(path, "-arch", chip, "--dump-resource-usage").split("Fatbin elf code:"):  # of a source each
+        source = re.search(r"_\d+_(\w+?)_cu_", part)
+        for name, registers, stack, shared, local in re.findall(usage, part):
+            sizes = {"registers": int(registers), "local": int(stack) + int(local), "shared": int(shared)}
+            about = {"op": source and source[1], "name": name, "threads": bounds.get(name, 1024)}
+            found.append(about | sizes | {"instructions": code[name]})
+    return found
 
 
-def _demangled(name: str) -> str:
-    """Without namespaces and arguments: bias_act_kernel<float, 0, false>."""
-    if shutil.which("c++filt"):
-        name = subprocess.run(["c++filt", name], check=True, capture_output=True, text=True).stdout.strip()
-    name = re.sub(r"^void |gan_fast::|\(anonymous namespace\)::|\([\w:]*Problem\)$", "", name)
-    return name.replace("__nv_bfloat16", "bfloat16").replace("__half", "half")
+def _readable(mangled: list[str]) -> list[str]:
+    """bias_act_kernel<float, 0, false>: without namespaces and arguments. Where c++filt is missing, as they are."""
+    if not shutil.which("c++filt"):
+        return mangled
+    names = subprocess.run(["c++filt", *mangled], check=True, capture_output=True, text=True).stdout.splitlines()
+    left_out = r"^void |gan_fast::|\(anonymous namespace\)::|\((\([^()]*\)|[^()])*\)$"
+    return [re.sub(left_out, "", n).replace("__nv_bfloat16", "bfloat16").replace("__half", "half") for n in names]
 
 
 @functools.cache
@@ -291,14 +383,17 @@ def _module_kernels(chip: str) -> list[dict[str, Any]]:
 def _of_cuda(op: str, chips: tuple[str, ...]) -> list[Kernel]:
     found = []
     for chip in chips:
-        read = [k for k in _module_kernels(chip) if f"_{op}_cu_" in k["name"]]
+        read = [k for k in _module_kernels(chip) if k["op"] == op]
         if not read:
             with TemporaryDirectory() as scratch:
                 cubin = Path(scratch, f"{op}.cubin")
                 flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", f"-I{CSRC}", f"-arch={chip}", "-cubin"]
                 subprocess.run(["nvcc", *flags, CSRC / f"cuda/{op}.cu", "-o", cubin], check=True)
                 read = _read(cubin, chip)
-        found += [Kernel(op, "cuda", chip, **{**k, "name": _demangled(k["name"])}) for k in read]
+        names = _readable([k["name"] for k in read])
+        found += [
+            Kernel(backend="cuda", chip=chip, **k | {"name": n, "op": op}) for k, n in zip(read, names, strict=True)
+        ]
     return found
 
 
@@ -372,12 +467,12 @@ def _source(kernel: Any, args: tuple, options: dict[str, Any]) -> Any:
     return ASTSource(kernel, signature, constants, attributes)
 
 
-def _of_triton(op: str, chips: tuple[str, ...]) -> list[Kernel]:
+def _of_triton(op: str, chips: tuple[str, ...], calls: tuple[Call, ...]) -> list[Kernel]:
     import triton
     from triton.backends.compiler import GPUTarget
 
     found: dict[tuple, Kernel] = {}
-    for call in (c for c in CALLS if c.op == op):
+    for call in (c for c in calls if c.op == op):
         for dtype, layout in product(call.dtypes, call.layouts):
             about = f"{call.name} {str(dtype).removeprefix('torch.')} {str(layout).removeprefix('torch.')}"
             for primitive, kernel, args, options in _launches(call, dtype, layout):
@@ -396,6 +491,6 @@ def _of_triton(op: str, chips: tuple[str, ...]) -> list[Kernel]:
                         cubin.write_bytes(compiled.asm["cubin"])
                         (read,) = _read(cubin, chip)
                     more = {"shared": compiled.metadata.shared, "threads": 32 * compiled.metadata.num_warps}
-                    more["name"] = f"{primitive} {kernel.__name__} {about}"
-                    found[key] = Kernel(op, "triton", chip, **read | more)
+                    more |= {"name": f"{primitive} {kernel.__name__} {about}", "op": op}
+                    found[key] = Kernel(backend="triton", chip=chip, **read | more)
     return list(found.values())

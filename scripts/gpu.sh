@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything worth doing on a machine with a GPU, in order of value and within ten minutes.
 #
-#   make gpu                            with the python3 on PATH, which has torch, triton, typer, rich, pytest, pybind11, ninja
+#   make gpu                            with the python3 on PATH, which has what `needed` names below
 #   make gpu PARTS="tests bench"        only these, of: build doctor verify tests bench steps autotune kernels
 #   make gpu OUT=folder                 where logs, results and summary.txt go (runs/gpu)
 #   make gpu LIMIT=20                   seconds that a part may take, instead of its own limit
@@ -12,7 +12,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 all="build doctor verify tests bench steps autotune kernels"
-declare -A limits=([build]=150 [doctor]=20 [verify]=110 [tests]=120 [bench]=90 [steps]=40 [autotune]=40 [kernels]=30)
+declare -A limits=([build]=150 [doctor]=20 [verify]=140 [tests]=110 [bench]=80 [steps]=35 [autotune]=35 [kernels]=30)
 parts=${PARTS:-$all}
 python=${PYTHON:-python3}
 mkdir -p "${OUT:=runs/gpu}"
@@ -22,7 +22,10 @@ export python out PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 for part in $parts; do
   [[ -v limits[$part] ]] || { echo "PARTS: got $part, takes $all" && exit 2; }
 done
-"$python" -c 'import torch, triton, typer, rich, pytest, pybind11, ninja' || exit 2
+needed="torch triton typer rich pytest pybind11 ninja"
+find='import sys; from importlib.util import find_spec; print(*[m for m in sys.argv[1:] if find_spec(m) is None])'
+lacking=$("$python" -c "$find" $needed) || exit 2
+[ -z "$lacking" ] || { echo "$python lacks $lacking" && exit 2; }
 arch=$("$python" -c 'import torch; print("{}{}".format(*torch.cuda.get_device_capability()))' 2>/dev/null)
 export arch
 
@@ -41,7 +44,8 @@ verify() {
   local op pids=() status=0
   mkdir -p "$out/verify"
   for op in $("$python" -c 'from gan_fast.testing import OPS; print(*OPS)'); do
-    "$python" -m gan_fast verify --ops "$op" --json "$out/verify/$op.json" >"$out/verify/$op.log" 2>&1 &
+    OMP_NUM_THREADS=1 "$python" -m gan_fast verify --ops "$op" --backends cuda,triton \
+      --json "$out/verify/$op.json" >"$out/verify/$op.log" 2>&1 &
     pids+=($!)
   done
   for pid in "${pids[@]}"; do wait "$pid" || status=1; done
@@ -76,7 +80,8 @@ export -f build doctor verify tests bench steps autotune kernels
 for part in $parts; do
   echo "== $part"
   start=$SECONDS
-  timeout -s INT -k 10 "${LIMIT:-${limits[$part]}}" bash -c "$part" >"$out/$part.log" 2>&1 # interrupted, the benchmarks write
+  # interrupted, the benchmarks write what they have
+  timeout -s INT -k 10 "${LIMIT:-${limits[$part]}}" bash -c "$part" >"$out/$part.log" 2>&1
   status=$?
   tail -n 15 "$out/$part.log"
   found=ok

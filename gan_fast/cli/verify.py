@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,15 +129,14 @@ def _short(dtype: Any) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _row(run: testing.Run, drawn: int, seed: int, advance: Any) -> dict[str, Any]:
+def _row(run: testing.Run, drawn: int, seed: int, advance: Callable[[], object]) -> dict[str, Any]:
     """What became of a run: "sample" is the first that failed, "declined" how many a module said it does not take."""
     from gan_fast import testing
 
     row = {"op": run.op, "backend": testing.name_of(run.backend), "dtype": _short(run.dtype), "device": run.device}
     row |= {"samples": 0, "checks": 0, "declined": 0, "worst": {}, "failures": []}
-    for i in range(len(testing.samples(run.op)) + drawn):
-        fixed = testing.samples(run.op)
-        sample = fixed[i] if i < len(fixed) else testing.draw(run.op, seed + i - len(fixed))
+    drawn_calls = (testing.draw(run.op, seed + i) for i in range(drawn))
+    for sample in itertools.chain(testing.samples(run.op), drawn_calls):
         checks = list(testing.verify(sample, run))
         row["samples"] += bool(checks)
         row["checks"] += len(checks)
@@ -176,6 +177,7 @@ def _write(path: Path, rows: list[dict[str, Any]], refused: list[str], samples: 
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Without the training package, whose dependencies a machine that only verifies may lack."""
     import json
 
     path.parent.mkdir(parents=True, exist_ok=True)

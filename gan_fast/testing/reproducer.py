@@ -18,21 +18,22 @@ from gan_fast.testing.sample import Sample, randn
 LITERAL = 256  # elements that are printed as they are
 
 
-def fails(sample: Sample, run: Run) -> bool:
-    """Whether it is a call that the reference takes, and `verify` finds anything wrong with it."""
+def failures(sample: Sample, run: Run) -> set[str]:
+    """The outputs that `verify` finds wrong; none of a call that the reference does not take."""
     try:
         evaluate(sample, "reference", torch.float64, order=sample.order)
     except (ValueError, TypeError, RuntimeError):
-        return False
-    return any(not check.passed for check in verify(sample, run))
+        return set()
+    return {check.output for check in verify(sample, run) if not check.passed}
 
 
 def shrink(sample: Sample, run: Run, seconds: float = 10) -> Sample:
-    """A sample that fails too and from which nothing can be left out: tried greedily, for about so long."""
+    """A sample that fails in the same way and from which nothing can be left out: greedily, for about so long."""
     deadline = time.monotonic() + seconds
+    wrong = failures(sample, run)
     tried = iter(_smaller(sample))
     while time.monotonic() < deadline and (candidate := next(tried, None)) is not None:
-        if fails(candidate, run):
+        if wrong & failures(candidate, run):
             sample = candidate
             tried = iter(_smaller(sample))
     return sample
@@ -79,7 +80,7 @@ def snippet(sample: Sample, run: Run) -> str:
     for i, (name, t) in enumerate(sample.tensors.items()):
         if t.numel() > LITERAL and t.is_floating_point():  # any numbers will do, or they are told after all
             other = _with_tensors(sample, sample.tensors | {name: randn(i, *t.shape)})
-            if fails(other, run):
+            if failures(sample, run) & failures(other, run):
                 sample, values[name] = other, f"testing.randn({', '.join(map(str, (i, *t.shape)))})"
     given = {name: t.detach() for name, t in sample.inputs(run.dtype, "cpu").items()}
     backend = run.backend

@@ -63,7 +63,8 @@ def test_imports_run_downwards(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_only_backends_knows_backends(path: Path) -> None:
-    if path.name == "backends.py" or room_of(path) in ("kernels", "cli"):
+    compiles_only = path == ROOT / "gan_fast/testing/static.py"
+    if path.name == "backends.py" or room_of(path) in ("kernels", "cli") or compiles_only:
         return
     code = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("#"))
     tree = ast.parse(code)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from gan_fast import ops
-from gan_fast.testing.sample import LAYOUTS, Sample, randn
+from gan_fast.testing.sample import LAYOUTS, Draw, Sample, randn
 
 
 def _filter(kind: str) -> Tensor | None:
@@ -103,3 +103,23 @@ def samples() -> Iterator[Sample]:
     yield make("one-column", (2, 3, 9, 1), "binomial", up=2, padding=[2, 1, 2, 1])
     yield make("empty", (0, 3, 4, 4), "binomial", "upsample2d")
     yield make("negative-gain", (1, 2, 5, 5), "3", padding=1, gain=-2)
+
+
+def drawn(draw: Draw) -> Sample:
+    """up, down in 1..4 by axis, filters of 1 to 24 taps or 61 of any rank, any padding, every layout."""
+
+    def taps() -> int:
+        return draw.one_of([draw.integer(1, 8), draw.one_of([12, 16, 24])])
+
+    size = draw.one_of([[draw.one_of([taps(), 61])], [taps(), taps()], [1, taps()], [taps(), 1]])
+    fw, fh = size[-1], size[0]
+    seed, n, c, h, w = draw.seed(), draw.batch(), draw.size(), draw.size(), draw.width()
+    up, down = [[draw.integer(1, 4) for _ in "xy"] for _ in range(2)]
+    padding = draw.padding(w, up[0], fw, fw + 2) + draw.padding(h, up[1], fh, fh + 2)
+    settings = {"up": up, "down": down, "padding": padding, "flip_filter": draw.boolean()}
+    settings["gain"] = draw.one_of([1.0, -0.7, 4.0])
+    layout = draw.layout()
+    f = randn(seed, *size) / math.sqrt(fw * fh if len(size) == 2 else fw)
+    tensors = {"x": LAYOUTS[layout](randn(seed + 1, n, c, h, w)), "f": f}
+    reductions = dict.fromkeys(("y", "x", "dy"), fw * fh)
+    return Sample("upfirdn2d", "drawn", tensors, settings, layout, reductions=reductions)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from gan_fast.losses import logistic_discriminator, logistic_generator
 from gan_fast.models.stylegan2 import build
@@ -28,12 +29,13 @@ WAYS = {"ours, fused": "triton", "ours, composed": "auto", "PyTorch's ops": "ref
 
 
 class Traffic(TorchDispatchMode):
-    """launches and bytes of what runs within, by the name of the op."""
+    """launches, bytes and FLOPs (of convolutions and matrix products) of what runs within, by the name of the op."""
 
     def __init__(self) -> None:
         super().__init__()
         self.launches: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
+        self.flops: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
@@ -41,6 +43,8 @@ class Traffic(TorchDispatchMode):
         if func.is_view or name in FREE or func.namespace == "prim":
             return result
         self.launches[name] += 1
+        if func.overloadpacket in flop_registry:
+            self.flops[name] += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=result)
         if name == "convolution_backward" and not args[-1][0]:
             args = args[:2]  # the weight is there for its shape
         seen: dict[int, int] = {}
@@ -50,6 +54,13 @@ class Traffic(TorchDispatchMode):
                 seen[id(t.untyped_storage())] = max(size, seen.get(id(t.untyped_storage()), 0))
         self.bytes[name] += sum(seen.values())
         return result
+
+
+def make_fake(networks: Sequence[nn.Module], fake: FakeTensorMode) -> None:
+    """Replaces the tensors of networks, which compute numbers when they are built."""
+    for module in (m for network in networks for m in network.modules()):
+        for tensors in (module._parameters, module._buffers):
+            tensors.update({k: fake.from_tensor(t) for k, t in tensors.items() if t is not None})
 
 
 def steps(networks: Sequence[nn.Module], resolution: int, batch: int) -> dict[str, Callable[[], None]]:
@@ -80,9 +91,7 @@ def count(resolution: int, batch: int, channel_base: int) -> dict[tuple[str, str
         for network in networks:
             network.to(memory_format=torch.channels_last)
         with FakeTensorMode() as fake, use_backend(backend):
-            for module in (m for network in networks for m in network.modules()):
-                for tensors in (module._parameters, module._buffers):
-                    tensors.update({k: fake.from_tensor(t) for k, t in tensors.items() if t is not None})
+            make_fake(networks, fake)
             for name, step in steps(networks, resolution, batch).items():
                 with Traffic() as traffic:
                     step()

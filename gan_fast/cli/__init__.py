@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 import typer
 
+from gan_fast.cli.bench import bench
 from gan_fast.cli.doctor import doctor
 from gan_fast.cli.generate import generate
 from gan_fast.cli.train import train
 from gan_fast.cli.verify import verify
 
-COMMANDS = (train, generate, verify, doctor)
+COMMANDS = (train, generate, verify, bench, doctor)
 
 app = typer.Typer(
     name="gan-fast",

@@ -1,17 +1,16 @@
 """The model of bytes and FLOPs equals what is counted on small cases."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
-from gan_fast import ops
 from gan_fast.benchmarks.cases import CASES, MODES, Case
 from gan_fast.benchmarks.contenders import contenders, inputs, task
-from gan_fast.benchmarks.costs import LAUNCHES, cost_of, pairs
+from gan_fast.benchmarks.costs import cost_of
 from gan_fast.benchmarks.traffic import Traffic
 
 CPU = torch.device("cpu")
@@ -28,7 +27,7 @@ def small(case: Case) -> Case:
 SMALL = {(c.op, c.name): small(c) for c in CASES if not c.channels_last}.values()
 
 
-def fake_call(case: Case, mode: str, function: str) -> tuple[FakeTensorMode, Callable[[], object]]:
+def fake_call(case: Case, mode: str, backend: str) -> tuple[FakeTensorMode, Callable[[], object]]:
     tensors = inputs(case, CPU)
     found = contenders(case, mode, CPU)
     y = found["reference"](*tensors).detach()
@@ -36,7 +35,7 @@ def fake_call(case: Case, mode: str, function: str) -> tuple[FakeTensorMode, Cal
     with fake:
         tensors = [fake.from_tensor(t) for t in tensors]
         dy = fake.from_tensor(torch.ones_like(y).requires_grad_(mode == "second_order"))
-    return fake, task(mode, function, found[function], tensors, dy)
+    return fake, task(mode, backend, functools.partial(found["reference"], backend=backend), tensors, dy)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -9,6 +9,7 @@ from gan_fast.losses import logistic_generator
 from gan_fast.models.stylegan2 import build
 from gan_fast.ops import use_backend
 
+
 def test_peak_memory_of_a_generator_step() -> None:
     torch.manual_seed(0)
     generator, discriminator = build("paper256", img_resolution=64, channel_base=1024, num_layers=2, conv_clamp=None)

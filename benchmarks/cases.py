@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 MODES = ("forward", "forward_backward", "second_order")
 
@@ -17,8 +17,8 @@ class Case:
 
     shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps, "seed" as two
     numbers, and "out", the output channels of a convolution, is the shape of its weight. network: whose layer it is.
-    quick: kept in a --quick run. compiled: torch.compile runs too (each of its runs compiles for some ten seconds).
-    gpu: too large for a CPU, left out there.
+    quick: kept in a --quick run. compiled: whether torch.compile runs too, which compiles for some ten seconds each
+    time: "never", in a "full" run or "always". gpu: too large for a CPU, left out there.
     """
 
     op: str
@@ -27,7 +27,7 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
     network: str = ""
     quick: bool = False
-    compiled: bool = False
+    compiled: Literal["never", "full", "always"] = "never"
     gpu: bool = False
     channels_last: bool = False
     dtype: str = "float32"
@@ -125,28 +125,33 @@ def _small() -> Iterator[Case]:
     """What a CPU times in about twenty minutes: layers of small StyleGAN2s, batches that fit a core's caches or not."""
     shapes = ((8, 512, 16, 16), (8, 256, 32, 32), (4, 128, 64, 64), (2, 64, 128, 128))
     for op, shape in itertools.product(("upsample2d", "downsample2d", "filter2d"), shapes):
-        quick = shape[1] == 128 or (shape[1] == 512 and op == "upsample2d")
-        yield Case(op, "4x4", shape, {"f": BINOMIAL}, quick=quick, compiled=shape[1] in (128, 512))
-    yield Case("upsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, quick=True, compiled=True)
-    yield Case("downsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, compiled=True)
+        quick = shape[1] == 128
+        compiled = "always" if quick and op == "upsample2d" else "full" if shape[1] in (128, 512) else "never"
+        yield Case(op, "4x4", shape, {"f": BINOMIAL}, quick=quick, compiled=compiled)
+    yield Case("upsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, quick=True, compiled="full")
+    yield Case("downsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, compiled="full")
     yield Case("upsample2d", "12taps", (4, 64, 32, 32), {"f": SYM6})
     yield Case("downsample2d", "12taps", (4, 64, 64, 64), {"f": SYM6})
-    yield Case("minibatch_stddev", "end", (16, 512, 4, 4), compiled=True)
-    yield Case("minibatch_stddev", "end", (8, 512, 4, 4), quick=True, compiled=True)
-    yield Case("modulate", "lrelu", (8, 512, 16, 16), LRELU, compiled=True)
-    yield Case("modulate", "lrelu", (4, 128, 64, 64), LRELU, quick=True, compiled=True)
-    yield Case("modulated_conv2d", "plain", (8, 512, 16, 16), {"out": 512}, compiled=True)
+    yield Case("minibatch_stddev", "end", (16, 512, 4, 4), compiled="full")
+    yield Case("minibatch_stddev", "end", (8, 512, 4, 4), quick=True, compiled="full")
+    yield Case("modulate", "lrelu", (8, 512, 16, 16), LRELU, compiled="full")
+    yield Case("modulate", "lrelu", (4, 128, 64, 64), LRELU, quick=True, compiled="full")
+    yield Case("modulated_conv2d", "plain", (8, 512, 16, 16), {"out": 512}, compiled="full")
     yield Case("modulated_conv2d", "plain", (4, 128, 64, 64), {"out": 128})
-    yield Case("modulated_conv2d", "up2", (8, 512, 8, 8), {"out": 512, "up": 2, "f": BINOMIAL}, compiled=True)
+    yield Case("modulated_conv2d", "up2", (8, 512, 8, 8), {"out": 512, "up": 2, "f": BINOMIAL}, compiled="full")
     yield Case("modulated_conv2d", "up2", (4, 256, 32, 32), {"out": 128, "up": 2, "f": BINOMIAL})
     yield Case("conv2d", "3x3", (4, 128, 32, 32), {"out": 128, "padding": 1}, quick=True)
     for n, side in ((16, 64), (8, 128)):
-        yield Case("square_sum", "images", (n, 3, side, side), quick=side == 64, compiled=side == 64)
+        yield Case(
+            "square_sum", "images", (n, 3, side, side), quick=side == 64, compiled="full" if side == 64 else "never"
+        )
     yield Case("interpolate", "images", (8, 3, 128, 128), {"seed": (1, 2)})
     for side in (64, 128, 256):
-        yield Case("grid_sample", "warp", (16, 3, side, side), quick=side == 64, compiled=side == 64)
-    yield Case("bias_act", "lrelu", (8, 512, 16, 16), LRELU, quick=True, compiled=True)
-    yield Case("bias_act", "lrelu", (8, 256, 64, 64), LRELU, compiled=True)
+        yield Case(
+            "grid_sample", "warp", (16, 3, side, side), quick=side == 64, compiled="full" if side == 64 else "never"
+        )
+    yield Case("bias_act", "lrelu", (8, 512, 16, 16), LRELU, quick=True, compiled="always")
+    yield Case("bias_act", "lrelu", (8, 256, 64, 64), LRELU, compiled="full")
     yield Case("bias_act", "lrelu", (4, 128, 128, 128), LRELU)
     for act in ("linear", "relu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"):
         yield Case("bias_act", act, (4, 128, 64, 64), {"act": act})
@@ -187,7 +192,7 @@ def _networks() -> Iterator[Case]:
 def _layouts(case: Case) -> Iterator[Case]:
     """Both memory formats; channels_last in bfloat16 where networks are trained so, on a GPU."""
     yield case
-    yield replace(case, channels_last=True, quick=False, compiled=False, dtype="bfloat16" if case.gpu else "float32")
+    yield replace(case, channels_last=True, quick=False, compiled="never", dtype="bfloat16" if case.gpu else "float32")
 
 
 CASES = [laid for case in (*_small(), *_networks()) for laid in _layouts(case)]

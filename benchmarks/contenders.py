@@ -104,7 +104,7 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
         if backends.refusal(primitive, backend, device.type, getattr(torch, case.dtype)) is None
     }
     found["reference"] = functools.partial(call, backend="reference")
-    if case.compiled and mode != "second_order":  # which torch.compile does not have
+    if case.compiled != "never" and mode != "second_order":  # which torch.compile does not have
         torch._dynamo.reset()
         found["compile"] = torch.compile(found["reference"], dynamic=False)
     if case.op == "bias_act":

@@ -83,19 +83,19 @@ def _filter(planes: int, size: tuple[int, int], f: tuple, up: int, down: int, pa
     return planes * (height * columns + output_size(width, taps, up, down, padding) * rows)
 
 
-def _shapes(case: Case) -> tuple[str, dict[str, int], int]:
-    """The key of LAUNCHES, elements of each tensor there, and products of the forward pass."""
+def _shapes(case: Case) -> tuple[str, dict[str, int], int, int]:
+    """The key of LAUNCHES, elements of each tensor there, and the forward pass's products of weights and of filters."""
     n, c, *space = case.shape
     height, width = space
     given = case.settings
     elements = {"x": math.prod(case.shape), "y": math.prod(case.shape), "b": c, "s": n * c, "sums": 3 * n * c}
     elements |= {"noise": n * height * width, "v": n, "seed": 2, "strength": 1, "q": 1}
-    kind, products = case.op, 0
+    kind, weighted, filtered = case.op, 0, 0
     if case.op in RESAMPLING:
         up, down = RESAMPLING[case.op]
         taps = len(given["f"])
         padding = resampling_padding(case.op, taps)
-        kind, products = "upfirdn2d", _filter(n * c, (height, width), given["f"], up, down, padding)
+        kind, filtered = "upfirdn2d", _filter(n * c, (height, width), given["f"], up, down, padding)
         elements["y"] = n * c * math.prod(output_size(s, taps, up, down, padding) for s in space)
         elements["f"] = taps**2 if taps < 8 else taps
     elif case.op == "bias_act":
@@ -106,9 +106,8 @@ def _shapes(case: Case) -> tuple[str, dict[str, int], int]:
             kind = "bias_act sum"
     elif case.op == "conv2d":
         elements |= {"w": given["out"] * c * 9, "y": n * given["out"] * height * width}
-        products = n * elements["w"] * height * width
+        weighted = n * elements["w"] * height * width
     elif case.op == "filtered_lrelu":
-        kind, products = case.op, 0
         fu, fd, up, down = (given[name] for name in ("fu", "fd", "up", "down"))
         padding = given["padding"][:2]
         middle = tuple(output_size(s, len(fu), up, 1, padding) for s in space)
@@ -117,10 +116,10 @@ def _shapes(case: Case) -> tuple[str, dict[str, int], int]:
         elements |= square | {"y": n * c * math.prod(out)}
         covered = [(o - 1) * down + len(fd) for o in out]
         elements["signs"] = n * c * covered[0] * ((covered[1] + 3) // 4)
-        products = _filter(n * c, (height, width), fu, up, 1, padding) + _filter(n * c, middle, fd, 1, down, (0, 0))
+        filtered = _filter(n * c, (height, width), fu, up, 1, padding) + _filter(n * c, middle, fd, 1, down, (0, 0))
     elif case.op == "grid_sample":
         elements["grid"] = 2 * n * height * width
-        products = 4 * elements["y"]
+        filtered = 4 * elements["y"]
     elif case.op == "minibatch_stddev":
         elements["y"] = n * (c + 1) * height * width
     elif case.op == "modulated_conv2d":
@@ -128,23 +127,19 @@ def _shapes(case: Case) -> tuple[str, dict[str, int], int]:
         pixels = n * height * width
         elements |= {"w": out * c * 9, "d": n * out, "b": out, "y": out * pixels * up**2, "sums": 3 * n * out}
         elements["noise"] = pixels * up**2
-        products = elements["w"] * pixels
+        weighted = elements["w"] * pixels
         if up > 1:
             middle = [s * up + 1 for s in space]
             kind = "modulated_conv2d up"
             elements |= {"z": n * out * math.prod(middle), "f": len(given["f"]) ** 2}
-            products += _filter(n * out, tuple(middle), given["f"], 1, 1, (1, 1))
+            filtered = _filter(n * out, tuple(middle), given["f"], 1, 1, (1, 1))
     elements |= {"dx": elements["x"], "ddx": elements["x"], "dy": elements["y"], "ddy": elements["y"]}
-    return kind, elements, products
-
-
-# Passes as long as the forward one: of layers with a weight its gradient is one more.
-PASSES = {"conv2d": (1, 3, 4), "modulated_conv2d": (1, 3, 4)}
+    return kind, elements, weighted, filtered
 
 
 def cost_of(case: Case, mode: str) -> Cost:
     """Bytes and FLOPs of a case's call, as `contenders.task` makes it."""
-    kind, elements, products = _shapes(case)
+    kind, elements, weighted, filtered = _shapes(case)
     order = MODES.index(mode)
     size = getattr(torch, case.dtype).itemsize
     sizes = {name: count * max(size, 4 if name in FULL else 0) for name, count in elements.items()}
@@ -152,4 +147,5 @@ def cost_of(case: Case, mode: str) -> Cost:
     moved = sum(sizes[name] for launches in LAUNCHES[kind][: order + 1] for name in launches.replace(",", "").split())
     if case.op == "filtered_lrelu" and order == 0:
         moved -= sizes["signs"]  # which nobody is going to read
-    return Cost(moved, 2 * products * PASSES.get(case.op, (1, 2, 3))[order])
+    passes = order + 1
+    return Cost(moved, 2 * (weighted * (passes + (order > 0)) + filtered * passes))  # one more: the weight's gradient

@@ -6,6 +6,7 @@ returns a row. `gan-fast bench` runs them behind a progress bar, `pytest benchma
 
 from __future__ import annotations
 
+import argparse
 import functools
 import importlib.util
 import itertools
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -124,13 +125,14 @@ class Bench:
         quick: bool = False,
         ops: Sequence[str] = (),
         third_parties: Sequence[ModuleType] = (),
-        cases: Sequence[Case] = CASES,
     ) -> None:
         if unknown := set(ops) - {*OPS, *OTHERS}:
             raise ValueError(f"--ops: got {', '.join(sorted(unknown))}, takes {', '.join((*OPS, *OTHERS))}")
         self.device, self.quick, self.ops, self.third_parties = device, quick, ops, third_parties
         gpu = device.type == "cuda"
-        self.cases = [c for c in cases if (c.quick or not quick) and (gpu or not c.gpu) and self._wants(c.op)]
+        self.cases = [c for c in CASES if (c.quick or not quick) and (gpu or not c.gpu) and self._wants(c.op)]
+        if quick:
+            self.cases = [replace(c, compiled="never") if c.compiled == "full" else c for c in self.cases]
         self.malloc = tune_malloc()
         self.seconds = 0.15 if quick else 0.3
         self.ceiling = functools.cache(functools.partial(roofline.measure, device))
@@ -276,3 +278,19 @@ class Bench:
         floor = floor_ms(self.ceiling(threads, _dtype(case)), cost)
         about |= {"floor_ms": float(f"{floor:.4g}"), "fraction": round(floor / found[ours].median, 3)}
         return record.Row(times=found, memory=memory, **about), times
+
+
+def main() -> None:
+    """What `compare` runs in the source trees of revisions, which may know no `gan-fast bench`."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--ops", nargs="*", default=())
+    parser.add_argument("--json", type=Path, required=True)
+    arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    bench = Bench(device, arguments.quick, arguments.ops)
+    record.write(bench.results([job.run()[0] for job in bench.jobs()]), arguments.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gan_fast.ops.autotune import device_name, driver
+from gan_fast.ops.autotune import device_name
 from gan_fast.training.checkpoint import write_atomically
 
 FOLDER = Path(__file__).resolve().parent / "results"
@@ -101,6 +101,11 @@ def _version(package: str) -> str:
         return ""
 
 
+def _driver() -> str:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.split("\n")[0]
+
+
 def machine(device: torch.device, malloc: str, quick: bool, ceilings: list[Ceiling]) -> Machine:
     try:
         from gan_fast import _cpu
@@ -110,7 +115,7 @@ def machine(device: torch.device, malloc: str, quick: bool, ceilings: list[Ceili
         isa = "not built"
     return Machine(
         device=device_name(device),
-        driver=driver() if device.type == "cuda" else "",
+        driver=_driver() if device.type == "cuda" else "",
         cpus=len(os.sched_getaffinity(0)),
         load=round(os.getloadavg()[0], 1),
         isa=isa,

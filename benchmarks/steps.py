@@ -7,7 +7,9 @@ channels_last, and run in bfloat16 too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,6 +161,19 @@ def wrong(got: list[Tensor], true: list[Tensor], own: list[Tensor]) -> str | Non
     return None if error <= limit else f"error {error:.3g} > {limit:.3g}"
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the profiler's library writes to stderr whenever it starts and stops."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def peak_memory(call: Callable[[], object], device: torch.device) -> int:
     """Bytes that PyTorch's allocator hands out at once, above what there was before."""
     if device.type == "cuda":
@@ -166,7 +181,7 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         call()
         return torch.cuda.max_memory_allocated(device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         call()
     events = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
     live = peak = 0

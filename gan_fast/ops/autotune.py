@@ -157,7 +157,7 @@ def device_name(device: torch.device) -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def driver() -> str:
+def _driver() -> str:
     try:
         found = re.search(r"\d+\.[\d.]+", Path("/proc/driver/nvidia/version").read_text())
     except OSError:
@@ -183,7 +183,7 @@ def cache_file(device: torch.device) -> CacheFile:
     folder = os.environ.get("GAN_FAST_CACHE")
     if not folder:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "gan_fast"
-    around = driver() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    around = _driver() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     versions = [_version(package) for package in ("torch", "triton", "gan_fast")]
     name = " ".join([device_name(device), around, *versions])
     return _opened(Path(folder) / (re.sub(r"[^a-z0-9.+_]+", "-", name.lower()) + ".json"))

@@ -39,7 +39,7 @@ verify: $(VENV)/installed
 	$(BIN)/gan-fast verify
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info gan_fast/*.so
+	rm -rf $(VENV) .benchmarks build dist *.egg-info gan_fast/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

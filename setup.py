@@ -117,7 +117,10 @@ class NinjaBuild(build_ext):
 setup(
     packages=[*find_packages(include=["gan_fast", "gan_fast.*"]), "gan_fast.kernels", "gan_fast.benchmarks"],
     package_dir={"gan_fast.kernels": "kernels", "gan_fast.benchmarks": "benchmarks"},
-    package_data={"gan_fast": ["**/*.safetensors", "py.typed"], "gan_fast.benchmarks": ["results/*.json"]},
+    package_data={
+        "gan_fast": ["**/*.safetensors", "py.typed"],
+        "gan_fast.benchmarks": ["results/*.json", "report.html"],
+    },
     ext_modules=modules(),
     cmdclass={"build_ext": NinjaBuild},
 )

@@ -32,6 +32,7 @@ from gan_fast.benchmarks.roofline import floor_ms, threads_set
 
 OPS = tuple(dict.fromkeys(case.op for case in CASES))
 OTHERS = ("host", "cold", "networks")  # what --ops takes besides
+SECONDS, QUICK_SECONDS = 0.3, 0.15  # that a race takes at least
 CALLS = 50  # in a row, to time what the host does for one
 # What a process does first, each stage after those before it, with a backend and an empty autotune cache.
 COLD = """
@@ -134,7 +135,7 @@ class Bench:
         if quick:
             self.cases = [replace(c, compiled="never") if c.compiled == "full" else c for c in self.cases]
         self.malloc = tune_malloc()
-        self.seconds = 0.15 if quick else 0.3
+        self.seconds = QUICK_SECONDS if quick else SECONDS
         self.ceiling = functools.cache(functools.partial(roofline.measure, device))
         self._phases = functools.lru_cache(2)(lambda network, *kind: steps.phases(network, device, *kind))
 
@@ -276,17 +277,17 @@ class Bench:
         found = timings(times, ours)
         memory = {name: steps.peak_memory(calls[name], self.device) for name in (ours, "reference") if name in calls}
         floor = floor_ms(self.ceiling(threads, _dtype(case)), cost)
-        about |= {"floor_ms": float(f"{floor:.4g}"), "fraction": round(floor / found[ours].median, 3)}
+        about |= {"floor_ms": float(f"{floor:.4g}"), "fraction": float(f"{floor / found[ours].median:.3g}")}
         return record.Row(times=found, memory=memory, **about), times
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """What `compare` runs in the source trees of revisions, which may know no `gan-fast bench`."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--ops", nargs="*", default=())
     parser.add_argument("--json", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bench = Bench(device, arguments.quick, arguments.ops)
     record.write(bench.results([job.run()[0] for job in bench.jobs()]), arguments.json)

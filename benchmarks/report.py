@@ -49,6 +49,10 @@ def _count(value: float) -> str:
     return f"{value:g}"
 
 
+def _ms(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def _svg(height: float, parts: Sequence[str], title: str) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{_escape(title)}">{"".join(parts)}</svg>'
 
@@ -170,12 +174,12 @@ def _bars(results: Results, mode: str, title: str, text: str) -> str:
         most = max(t.median for t in row.times.values())
         parts.append(_text(LEFT - 14, y + 11 + 9 * (len(row.times) - 1), name, "end", "name"))
         for contender, timing in row.times.items():
-            width = max(2.0, (WIDTH - LEFT - 240) * timing.median / most)
+            width = max(2.0, (WIDTH - LEFT - 270) * timing.median / most)
             colour = "var(--forward)" if contender == row.ours else "#cbd5e1"
             parts.append(f'<rect x="{LEFT}" y="{y:.1f}" width="{width:.1f}" height="14" rx="3" fill="{colour}"/>')
             label = "ours" if contender == row.ours else contender
             memory = f", {row.memory[contender] / 2**20:.1f} MiB at its peak" if contender in row.memory else ""
-            parts.append(_text(LEFT + width + 8, y + 11.5, f"{label} {timing.median:.3g} ms{memory}", "start"))
+            parts.append(_text(LEFT + width + 8, y + 11.5, f"{label} {_ms(timing.median)} ms{memory}", "start"))
             y += 18
         y += 10
     return _section(title, text, _svg(y, parts, title))
@@ -260,7 +264,7 @@ def _table(results: Results) -> str:
             cells += [_cell("refused", -1, "bad"), *[_cell("", "")] * 9]
         else:
             share = "" if row.fraction is None else f"{row.fraction:.0%}"
-            cells += [_cell(f"{ours.median:.3g}", ours.median)]
+            cells += [_cell(_ms(ours.median), ours.median)]
             cells.append(_cell(f"{(ours.q3 - ours.q1) / ours.median:.0%}", (ours.q3 - ours.q1) / ours.median))
             cells.append(_cell("" if row.floor_ms is None else f"{row.floor_ms:.3g}", row.floor_ms or ""))
             cells.append(_cell(share, row.fraction or ""))

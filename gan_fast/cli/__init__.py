@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 import typer
 
-from gan_fast.cli.bench import bench
+from gan_fast.cli.bench import bench, compare
 from gan_fast.cli.doctor import doctor
 from gan_fast.cli.generate import generate
+from gan_fast.cli.roofline import roofline
 from gan_fast.cli.train import train
 from gan_fast.cli.verify import verify
 
-COMMANDS = (train, generate, verify, bench, doctor)
+COMMANDS = (train, generate, verify, bench, roofline, doctor)
 
 app = typer.Typer(
     name="gan-fast",
@@ -43,4 +44,9 @@ def _with_plain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 for _command in COMMANDS:
-    app.command()(_with_plain_errors(_command))
+    if _command is bench:
+        _group = typer.Typer(callback=_with_plain_errors(bench), invoke_without_command=True)
+        _group.command()(_with_plain_errors(compare))
+        app.add_typer(_group, name="bench")
+    else:
+        app.command()(_with_plain_errors(_command))

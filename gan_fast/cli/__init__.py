@@ -33,7 +33,11 @@ COMMANDS = (
 # name: what the group is for, what it does without a further word, its commands
 GROUPS = {
     "data": ("Check and build sets of images.", None, (check, build)),
-    "bench": (None, bench, (compare,)),
+    "bench": (
+        "Time every op and phase against eager PyTorch, torch.compile and the floor; compare two results.",
+        bench,
+        (compare,),
+    ),
 }
 # what follows the name of a script is the script's
 SETTINGS = {run: {"allow_interspersed_args": False}}

@@ -75,7 +75,9 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: str = Field("digits", description="'digits', or the path of an image folder")
+    data: str = Field("digits", description="'digits', 'photos', or the path of a folder, zip or archive: docs/data.md")
+    crop: Literal["center", "wide"] = Field("center", description="part of each image: docs/data.md")
+    on_error: Literal["raise", "skip"] = Field("raise", description="what to do with files that cannot be read")
     preset: str = Field("digits", description="network by name, of gan_fast.models.presets(); or 'auto'")
     model: dict[str, Any] = Field({}, description="fields of the preset to replace, e.g. channel_base")
     conditional: bool = Field(True, description="give the networks the class where the data has classes")
@@ -143,11 +145,11 @@ class TrainConfig(BaseModel):
             raise ValueError(f"model: img_resolution must be one number for training, got {network.img_resolution}")
         return self
 
-    def network(self, num_classes: int | None = None) -> Any:
-        """The networks' configuration, for data of `num_classes` classes (None: as the preset has it)."""
+    def network(self, c_dim: int | None = None) -> Any:
+        """The networks' configuration, for data with conditions of this width (None: as the preset has it)."""
         overrides = dict(self.model)
-        if num_classes is not None:
-            overrides["c_dim"] = num_classes if self.conditional else 0
+        if c_dim is not None:
+            overrides["c_dim"] = c_dim if self.conditional else 0
         return models.preset(self.preset, **overrides)
 
     def recipe(self, on_gpu: bool) -> Recipe:

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from gan_fast.augment import AdaPipeline, diff_augment, translate
+from gan_fast.data import share
 from gan_fast.losses import OBJECTIVES, Objective
 from gan_fast.training.ema import Averages
 from gan_fast.training.phases import PENALTIES, Augment, Draws, Phases
-from gan_fast.training.ranks import Ranks, share
+from gan_fast.training.ranks import Ranks
 from gan_fast.training.recipe import Recipe
 from gan_fast.updates import clip_weights
 
@@ -122,8 +123,6 @@ class Engine:
         Returns:
             the mean loss of each phase that ran, over all ranks: [], on the device; "penalty" is Dreg's, unweighted.
         """
-        if len(x) % (self.accumulate * self.recipe.class_group):
-            raise ValueError(f"x: got {len(x)} samples, takes a multiple of accumulate x class_group")
         c = x.new_zeros(len(x), 0) if c is None else c
         batch = len(x) * self.ranks.count
         values: dict[str, Tensor] = {}

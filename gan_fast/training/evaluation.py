@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_fast.data import ImageSet
+from gan_fast.data import Images
 from gan_fast.training import sample, stats
 from gan_fast.training.curves import draw_curves
 
@@ -63,12 +63,12 @@ class Evaluation:
         if self.metrics is not None and records:
             sample.save_png(draw_curves(records, self.metrics.real_halves), self.run / "curves.png")
 
-    def save_reals(self, data: ImageSet) -> None:
+    def save_reals(self, data: Images) -> None:
         """The grid of real images has a row for each class: a member a column, again the first where there are few."""
         labels, columns = _grid_labels(data.num_classes)
         members = [torch.nonzero(data.labels == k)[:, 0] for k in range(max(data.num_classes, 1))]
         picks = [members[k][i % len(members[k])] for i, k in enumerate(labels.tolist())]
-        sample.save_png(sample.grid(data.images[torch.stack(picks)], columns), self.run / "reals.png")
+        sample.save_png(sample.grid(data.pixels(torch.stack(picks)), columns), self.run / "reals.png")
 
     @staticmethod
     def _draw(generator: nn.Module, labels: Tensor, should_stop: Callable[[], bool]) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gan_fast import models
-from gan_fast.data import BatchSampler, open_data, seeded_generator
+from gan_fast.data import BatchSampler, ImageSet, open_data, seeded_generator, share
 from gan_fast.metrics import DigitsMetrics
 from gan_fast.training import checkpoint as checkpoints
 from gan_fast.training import stats
@@ -22,7 +22,7 @@ from gan_fast.training.engine import Engine
 from gan_fast.training.evaluation import Evaluation, Stopped
 from gan_fast.training.health import first_nonfinite
 from gan_fast.training.prefetch import Prefetch
-from gan_fast.training.ranks import Ranks, share
+from gan_fast.training.ranks import Ranks
 from gan_fast.training.runs import new_run_folder
 from gan_fast.training.transfer import transfer
 
@@ -73,8 +73,12 @@ class Trainer:
             # cuDNN's fastest weight gradients add up in no fixed order.
             torch.backends.cudnn.deterministic = True
         network = config.network()
-        self.data, self.held_out = open_data(config.data, network.img_resolution, network.img_channels)
-        self.network = config.network(self.data.num_classes) if start is None else models.from_fields(start.network)
+        self.data, self.held_out = open_data(
+            config.data, network.img_resolution, network.img_channels, crop=config.crop, on_error=config.on_error
+        )
+        if isinstance(self.data, ImageSet):
+            self.data = self.data.to(self.device)
+        self.network = config.network(self.data.c_dim) if start is None else models.from_fields(start.network)
         self._sampler = BatchSampler(
             self.data.labels, config.batch, config.seed, config.class_group if self.network.c_dim else 1
         )
@@ -161,6 +165,7 @@ class Trainer:
         """
         config = self.config
         if self.step == 0 and self.ranks.first:
+            self._record(report, "data", self.data.describe())
             self.evaluation.save_reals(self.data)
         with Prefetch(self._batch) as batches:
             progress = _Progress(self, batches)

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from gan_fast import ops
-from gan_fast.data import seeded_generator
+from gan_fast.data import seeded_generator, share
 from gan_fast.losses import Objective, mode_seeking
-from gan_fast.training.ranks import share
 from gan_fast.training.recipe import Recipe
 
 # The penalties of Dreg, and the factor that their papers put before the weight gamma.

@@ -81,11 +81,3 @@ def run_under_torchrun(count: int, arguments: list[str]) -> None:
     """Replace this process by torchrun, which starts `python -m gan_fast` with the arguments `count` times."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m", "gan_fast"]
     os.execv(sys.executable, [sys.executable, *torchrun, *arguments])
-
-
-def share(x: Tensor, index: int, count: int, group: int = 1) -> Tensor:
-    """Part `index` of `count` equal parts of a batch [N, ...] -> [N / count, ...].
-
-    Samples that stand N / group apart stay together, N / (count group) apart: the groups of `BatchSampler`.
-    """
-    return x if count == 1 else x.unflatten(0, (group, count, -1))[:, index].flatten(0, 1)

@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 
 from gan_fast import models
+from gan_fast.data import share
 from gan_fast.training import Trainer, make_config
 from gan_fast.training.checkpoint import load_checkpoint
 from gan_fast.training.engine import Engine
-from gan_fast.training.ranks import Ranks, ranks_of_torchrun, share
+from gan_fast.training.ranks import Ranks, ranks_of_torchrun
 from gan_fast.training.recipe import Recipe
 
 NETWORKS = {"img_resolution": 8, "img_channels": 3, "channel_base": 64, "channel_max": 8, "z_dim": 8, "w_dim": 8}
@@ -119,13 +120,6 @@ def test_from_one_rank_to_two_and_back(two_ranks):
         for key, value in weights.items():
             torch.testing.assert_close(found.weights[name][key], value, rtol=1e-3, atol=1e-4)
     assert 0 < last.engine.ada_p == whole.engine.ada_p < 0.3
-
-
-def test_shares_keep_groups_together():
-    batch = torch.arange(12)  # i and i + 6 are a group
-    parts = [share(batch, i, 3, group=2) for i in range(3)]
-    assert [p.tolist() for p in parts] == [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11]]
-    assert share(share(batch, 1, 2, 2), 2, 3, 2).tolist() == share(batch, 5, 6, 2).tolist()
 
 
 @pytest.mark.parametrize(

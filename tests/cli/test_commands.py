@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from gan_fast.cli import COMMANDS, DATA_COMMANDS
+from gan_fast.cli import COMMANDS, GROUPS
 
 SHORT = [
     "--kimg=0.016", "--batch=8", "--threads=1",
@@ -95,7 +95,10 @@ def test_doctor_shows_switches_backends_and_the_cache_file(call):
         assert found in result.output
 
 
-@pytest.mark.parametrize("command", [*(c.__name__ for c in COMMANDS), *(f"data {c.__name__}" for c in DATA_COMMANDS)])
+IN_GROUPS = [f"{name} {c.__name__}" for name, (_, _, commands) in GROUPS.items() for c in commands]
+
+
+@pytest.mark.parametrize("command", [*(c.__name__ for c in COMMANDS), "bench", *IN_GROUPS])
 def test_help_has_examples(call, command):
     result = call(*command.split(), "--help")
     assert result.exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ def draw(generator: nn.Module, seeds: Sequence[int], labels: Tensor, psi: float 
     if psi != 1 and not hasattr(generator, "mapping"):
         raise ValueError(f"psi: truncation needs a generator with a mapping; this one takes 1, got {psi}")
     device = next(generator.parameters()).device
+    noise = _without_chance(generator)
     z = torch.stack([torch.randn(generator.z_dim, generator=seeded_generator(s, 0, "z")) for s in seeds])
     c = one_hot(labels, generator.c_dim)
     images = []
@@ -51,8 +53,15 @@ def draw(generator: nn.Module, seeds: Sequence[int], labels: Tensor, psi: float 
                 means[key] = _mean_w(generator, key, device)
             mean = torch.stack([means[key] for key in keys])
             ws = mean.lerp(ws, psi)
-        images.append(generator.synthesis(ws, noise_mode="const").float().cpu())
+        images.append(generator.synthesis(ws, **noise).float().cpu())
     return torch.cat(images)
+
+
+def _without_chance(generator: nn.Module) -> dict[str, str]:
+    """What a synthesis must be told lest it draws noise of its own."""
+    synthesis = getattr(generator, "synthesis", None)
+    draws = synthesis is not None and "noise_mode" in inspect.signature(synthesis.forward).parameters
+    return {"noise_mode": "const"} if draws else {}
 
 
 def _mean_w(generator: nn.Module, label: int, device: torch.device) -> Tensor:

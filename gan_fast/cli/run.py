@@ -52,7 +52,7 @@ def run(
         typer.echo(f"gan-fast run: {what} ({option} leaves it as it is)", err=True)
 
     sys.argv = [str(script), *(arguments or ())]
-    sys.path.insert(0, str(script.resolve().parent))
+    sys.path[: 0 if sys.flags.safe_path else 1] = [str(script.resolve().parent)]
     prepare(Settings(str(script), install or (), keep or (), without or ()), tell)
     try:
         runpy.run_path(str(script), run_name="__main__")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing.spawn
 import os
@@ -38,7 +39,7 @@ def prepare(settings: Settings, tell: Callable[[str, str], None]) -> None:
         install(name, dialect=dialect or None)
     for name, repair in REPAIRS.items():
         if name not in settings.without:
-            repair(lambda what, name=name: tell(what, f"--without {name}"))
+            repair(functools.cache(lambda what, name=name: tell(what, f"--without {name}")))
     _prepare_spawned(settings)
 
 

@@ -117,7 +117,7 @@ class NinjaBuild(build_ext):
 setup(
     packages=[*find_packages(include=["gan_fast", "gan_fast.*"]), "gan_fast.kernels"],
     package_dir={"gan_fast.kernels": "kernels"},
-    package_data={"gan_fast": ["**/*.safetensors", "py.typed"]},
+    package_data={"gan_fast": ["**/*.safetensors", "**/*.html", "py.typed"]},
     ext_modules=modules(),
     cmdclass={"build_ext": NinjaBuild},
 )

@@ -16,11 +16,15 @@ FLOORS = {
     "layers": 2,
     "models": 2,
     "losses": 2,
+    "updates": 2,
+    "latents": 2,
+    "projection": 2,
     "augment": 2,
     "data": 2,
     "metrics": 2,
     "testing": 2,
     "training": 3,
+    "explorer": 3,
     "cli": 4,
     "compat": 4,
     "__main__": 4,
@@ -90,6 +94,7 @@ os.system = forbidden
 torch.cuda.is_available = torch.cuda.device_count = torch.cuda.init = forbidden
 start = time.perf_counter()
 import gan_fast, gan_fast.ops, gan_fast.ops.autotune, gan_fast.layers, gan_fast.models
+import gan_fast.compat.nvlabs, gan_fast.compat.rosinality
 seconds = time.perf_counter() - start
 print(json.dumps({"seconds": seconds, "modules": sorted(set(sys.modules) - before)}))
 """

@@ -83,6 +83,10 @@ def samples() -> Iterator[Sample]:
         for left, top in ((2, 1), (0, 3), (3, 0)):
             name = f"4-taps-{width}x{height}-{left}{top}"
             yield make(name, (1, 2, height, width), "4", padding=[left, 3 - left, top, 3 - top])
+    for width, height in ((16, 6), (32, 4), (8, 8), (16, 4)):  # and halves planes of one or two vectors' width
+        for left, top in ((2, 0), (-1, 3)):
+            name = f"4-taps-down2-{width}x{height}-{left}{top}"
+            yield _with_holes(make(name, (1, 2, height, width), "4", down=2, padding=[left, 2 - left, top, 2 - top]))
     yield _with_holes(make("nan-12-taps", (1, 2, 8, 8), "12", "filter2d"))
     yield _with_holes(make("nan-up3", (1, 2, 6, 6), "5x4", up=3, padding=[2, 1, 2, 2]))
     yield make("tall-up2", (1, 1, 75, 8), "binomial", "upsample2d")

@@ -46,25 +46,14 @@ def run(
     import sys
     import traceback
 
-    from gan_fast import compat
-    from gan_fast.compat.install import install_for_scripts
-    from gan_fast.compat.repairs import REPAIRS
-
-    if unknown := set(without or ()) - set(REPAIRS):
-        raise ValueError(f"--without: got {', '.join(sorted(unknown))}, takes {', '.join(REPAIRS)}")
+    from gan_fast.compat.scripts import Settings, prepare
 
     def tell(what: str, option: str) -> None:
         typer.echo(f"gan-fast run: {what} ({option} leaves it as it is)", err=True)
 
     sys.argv = [str(script), *(arguments or ())]
-    sys.path.insert(0, str(script.resolve().parent))
-    install_for_scripts(keep or (), lambda name, dialect: tell(f"{name} is gan_fast's, {dialect}", f"--keep {name}"))
-    for entry in install or ():
-        name, _, dialect = entry.partition("=")
-        compat.install(name, dialect=dialect or None)
-    for name, repair in REPAIRS.items():
-        if name not in (without or ()):
-            repair(lambda what, name=name: tell(what, f"--without {name}"))
+    sys.path[: 0 if sys.flags.safe_path else 1] = [str(script.resolve().parent)]
+    prepare(Settings(str(script), install or (), keep or (), without or ()), tell)
     try:
         runpy.run_path(str(script), run_name="__main__")
     except Exception as error:

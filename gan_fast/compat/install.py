@@ -76,7 +76,10 @@ NAMES = {
     "mmgen.ops": "mmgen",
 }
 
-# of these, what a script gets that has no such package; parents of the others have names that any script may look for
+# the part of these projects that is meant
+_PARTS = {"basicsr": "basicsr.ops", "mmcv": "mmcv.ops", "mmgen": "mmgen.ops"}
+
+# of NAMES, what a script gets that has no such package; parents of the others have names that any script may look for
 MADE_UP = ("torch_utils", "dnnlib", "op", "basicsr.ops", "mmcv.ops", "mmgen.ops")
 
 
@@ -267,7 +270,7 @@ def install(*names: str, dialect: str | None = None) -> contextlib.ExitStack:
         install("torch_utils.ops", "op")
         with install("my.vendored.op", dialect="rosinality_old"): ...
 
-    names: dotted names of packages: those of NAMES, and those where an original is found whose parameters tell its
+    names: dotted names of packages: those of NAMES (basicsr, mmcv and mmgen mean their ops), and those where an original is found whose parameters tell its
     dialect; with `dialect` any at all. dialect: a key of DIALECTS; by default that of the original found there, or else
     that of NAMES: packages called "op" come in two dialects that differ in the second parameter of FusedLeakyReLU.
 
@@ -279,7 +282,7 @@ def install(*names: str, dialect: str | None = None) -> contextlib.ExitStack:
     if dialect is not None and dialect not in DIALECTS:
         raise ValueError(f"dialect: got {dialect!r}, takes {', '.join(DIALECTS)}")
     chosen = {}
-    for name in names:
+    for name in (_PARTS.get(name, name) for name in names):
         chosen[name] = dialect or _dialect_of(_folders_of(name)) or NAMES.get(name)
         if chosen[name] is None:
             raise ValueError(

@@ -1,4 +1,7 @@
-"""What older GAN code trips over on current PyTorch and Python, mended while `gan-fast run` runs it."""
+"""What older GAN code trips over on current PyTorch and Python, mended while `gan-fast run` runs it.
+
+A repair changes the process for good, and calls `tell` whenever it had something to mend.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,8 @@ import torch
 Tell = Callable[[str], None]
 
 
-def _once(tell: Tell) -> Tell:
-    return functools.cache(tell)
-
-
 def adam_betas(tell: Tell) -> None:
     """Adam(betas=[0, 0.99]): an integer among floats has become an error."""
-    tell = _once(tell)
 
     def mended(initialise: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(initialise)
@@ -39,7 +37,8 @@ def adam_betas(tell: Tell) -> None:
 
 def sampler(tell: Tell) -> None:
     """Sampler.__init__(data_source): an argument that torch.utils.data.Sampler no longer takes."""
-    tell = _once(tell)
+    if "__init__" in vars(torch.utils.data.Sampler):
+        return
 
     def init(self: Any, data_source: Any = None) -> None:
         if data_source is not None:
@@ -55,8 +54,6 @@ def pkg_resources(tell: Tell) -> None:
     from importlib.metadata import PackageNotFoundError, distribution
 
     from torch.torch_version import Version
-
-    tell = _once(tell)
 
     class Module(ModuleType):
         def __getattr__(self, name: str) -> Any:

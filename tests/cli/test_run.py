@@ -63,7 +63,27 @@ OTHER_NAMES = """
     except ModuleNotFoundError:
         print("no models")
 """
+SPAWNS = """
+    import multiprocessing, sys
+    import torch
+    from op import FusedLeakyReLU
+    from torch_utils.ops import fma
+
+    def work(rank, queue):
+        torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], betas=[0, 0.99])
+        queue.put([rank, __name__, FusedLeakyReLU(2, scale=1)(torch.ones(1, 2)).sum().item(), fma.__name__, sys.argv[1:]])
+
+    if __name__ == "__main__":
+        context = multiprocessing.get_context("spawn")
+        queue = context.Queue()
+        process = context.Process(target=work, args=(1, queue))
+        process.start()
+        print(queue.get())
+        process.join()
+        sys.exit(process.exitcode)
+"""
 FILES = {
+    "spawns.py": SPAWNS,
     "probe.py": PROBE,
     "fails.py": FAILS,
     "exits.py": "import sys; sys.exit(3)",
@@ -91,6 +111,7 @@ JOBS = {
     "sampler left": ["--without", "sampler", "sampler.py"],
     "pkg_resources": ["pkg.py"],
     "pkg_resources left": ["--without", "pkg-resources", "pkg.py"],
+    "spawns": ["spawns.py", "--gpus", "2"],
     "other names": ["--install", "my.fir=rosinality_old", "other/names.py"],
     "unknown repair": ["--without", "betas", "probe.py"],
     "unknown dialect": ["--install", "my.fir=nvidia", "probe.py"],
@@ -253,6 +274,13 @@ def test_packages_that_are_something_else_are_left_alone(results):
     expected = "42 gan_fast.compat.rosinality_old gan_fast.compat.mmcv2 gan_fast.compat.nvlabs.fma 43"
     assert result.out.splitlines() == [expected, "no models"]
     assert [line.partition(" is ")[0] for line in result.said] == ["mmcv.ops", "utils.style_ops"]
+
+
+def test_spawned_processes_see_the_same(results):
+    result = results["spawns"]
+    assert result.code == 0, result.err
+    assert result.out.strip() == str([1, "__mp_main__", 2.0, "gan_fast.compat.nvlabs.fma", ["--gpus", "2"]])
+    assert [line.partition(" is ")[0] for line in result.said] == ["op", "torch_utils"]
 
 
 def test_bad_arguments(results):

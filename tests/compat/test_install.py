@@ -119,6 +119,14 @@ def test_an_error_inside_leaves_nothing_behind():
             importlib.import_module(name)
 
 
+@pytest.mark.parametrize("project", ["basicsr", "mmcv", "mmgen"])
+def test_a_project_means_its_ops(project):
+    with install(project):
+        assert importlib.import_module(f"{project}.ops").__file__ is None
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(project)
+
+
 def test_what_is_not_known_is_refused_before_anything_is_installed():
     with pytest.raises(ValueError, match=r"(?s)name: got 'ops', takes torch_utils, .*op, .*rosinality_old"):
         install("op", "ops")

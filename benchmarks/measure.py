@@ -31,7 +31,7 @@ from gan_fast.benchmarks.race import Call, copies_of, race, rotating, timings, t
 from gan_fast.benchmarks.roofline import floor_ms, threads_set
 
 OPS = tuple(dict.fromkeys(case.op for case in CASES))
-OTHERS = ("host", "cold", "networks")  # what --ops takes besides
+OTHERS = ("host", "cold", "networks", *(network.name for network in steps.NETWORKS))  # what --ops takes besides
 SECONDS, QUICK_SECONDS = 0.3, 0.15  # that a race takes at least
 CALLS = 50  # in a row, to time what the host does for one
 # What a process does first, each stage after those before it, with a backend and an empty autotune cache.
@@ -163,14 +163,26 @@ class Bench:
             ]
         if self._wants("cold"):
             found += [Job(f"cold {stage}", functools.partial(self.cold_row, stage)) for stage in STAGES[1:]]
-        if self._wants("networks"):
-            for network in steps.NETWORKS:
-                if (network.quick or not self.quick) and (gpu or not network.gpu):
-                    for bfloat16, name in itertools.product((False, True) if gpu else (False,), steps.PHASES):
-                        kind = "-bfloat16" if bfloat16 else ""
-                        run = functools.partial(self.phase_row, network, name, bfloat16)
-                        found.append(Job(f"{name} of {network.name}{kind}", run))
+        for network in steps.NETWORKS:
+            fits = (network.quick or not self.quick) and (gpu or not network.gpu)
+            if network.name in self.ops or (self._wants("networks") and fits):
+                for bfloat16, name in itertools.product((False, True) if gpu else (False,), steps.PHASES):
+                    kind = "-bfloat16" if bfloat16 else ""
+                    run = functools.partial(self.phase_row, network, name, bfloat16)
+                    found.append(Job(f"{name} of {network.name}{kind}", run))
         return found
+
+    def run(self, jobs: Sequence[Job], tell: Callable[[Job], None] = lambda job: None) -> record.Results:
+        """Runs jobs, each of which is told; interrupted, it returns what there is."""
+        rows = []
+        try:
+            for job in jobs:
+                tell(job)
+                rows.append(job.run()[0])
+        except KeyboardInterrupt:
+            if not rows:
+                raise
+        return self.results(rows)
 
     def op_row(self, case: Case, mode: str, threads: int) -> Measured:
         with threads_set(threads):
@@ -286,11 +298,13 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--ops", nargs="*", default=())
+    parser.add_argument("--seconds", type=float, help="that a race takes at least")
     parser.add_argument("--json", type=Path, required=True)
     arguments = parser.parse_args(given)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bench = Bench(device, arguments.quick, arguments.ops)
-    record.write(bench.results([job.run()[0] for job in bench.jobs()]), arguments.json)
+    bench.seconds = bench.seconds if arguments.seconds is None else arguments.seconds
+    record.write(bench.run(bench.jobs()), arguments.json)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import torch
 from gan_fast.benchmarks.record import Timing
 
 SPIN = 2_000_000  # clock cycles, about a millisecond, in which the host gets ahead of the GPU
+MOST = 200  # copies of inputs
 
 Call = Callable[[], object]
 
@@ -57,12 +58,13 @@ def timer(device: torch.device) -> Callable[[Call], float]:
 def copies_of(size: int, device: torch.device) -> int:
     """How many copies of inputs of `size` bytes a GPU needs, to find none in its second-level cache: on a CPU one.
 
-    A CPU finds them where the call before has left them, as a layer finds what the layer before has written.
+    A CPU finds them where the call before has left them, as a layer finds what the layer before has written. Inputs so
+    small that MOST copies do not fill the cache cost a launch, wherever they lie.
     """
     if device.type != "cuda":
         return 1
     cache = torch.cuda.get_device_properties(device).L2_cache_size
-    return 1 + math.ceil(2 * cache / max(size, 1))
+    return min(MOST, 1 + math.ceil(2 * cache / max(size, 1)))
 
 
 def rotating(copies: Sequence[Call], turn: Iterator[int]) -> Call:

@@ -11,7 +11,9 @@ import typer
 def bench(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="A few cases: three minutes on two CPU cores.")] = False,
-    ops: Annotated[str, typer.Option(help="Only these, separated by commas; also host, cold and networks.")] = "",
+    ops: Annotated[
+        str, typer.Option(help="Only these, separated by commas; also host, cold, networks or a network's name.")
+    ] = "",
     json: Annotated[Path | None, typer.Option(help="Write the results to this file.")] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write a report to look at, one file that needs no network.")
@@ -47,20 +49,17 @@ def bench(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     names = [name.strip() for name in ops.split(",") if name.strip()]
     measured = Bench(device, quick, names, [load_contender(path) for path in contender or ()])
-    jobs, rows = measured.jobs(), []
+    jobs = measured.jobs()
     if not jobs:
         raise ValueError(f"--ops: nothing of {ops} is in a quick run")
     console = Console()
     if not console.is_terminal:
         console.width = 140
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=len(jobs))
-        for job in jobs:
-            progress.update(bar, description=str(job))
-            row, _ = job.run()
-            rows.append(row)
-            progress.advance(bar)
-    results = measured.results(rows)
+        bar = progress.add_task("", total=len(jobs), completed=-1)
+        results = measured.run(jobs, lambda job: progress.update(bar, description=str(job), advance=1))
+    if len(results.rows) < len(jobs):
+        console.print(f"[red]interrupted[/] after {len(results.rows)} of {len(jobs)} rows")
     console.print(table.rich_table(results))
     path = json or Path("runs") / "bench" / record.default_path(results.machine).name
     record.write(results, path)
@@ -68,7 +67,7 @@ def bench(
     if html is not None:
         report.write(results, html)
         console.print(f"Report: {html}")
-    refused = {f"{name} on {row.case}, {row.mode}: {why}" for row in rows for name, why in row.refused.items()}
+    refused = {f"{name} on {row.case}, {row.mode}: {why}" for row in results.rows for name, why in row.refused.items()}
     for line in sorted(refused):
         console.print(f"[red]refused[/] {line}", highlight=False)
     if refused:

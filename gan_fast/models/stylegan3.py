@@ -361,7 +361,8 @@ class Synthesis(nn.Module):
             self.names.append(f"L{i}_{after.size}_{after.channels}")
             setattr(self, self.names[-1], layer)
 
-    def forward(self, ws: Tensor) -> Tensor:
+    def forward(self, ws: Tensor, noise_mode: str = "random") -> Tensor:
+        """Draw images; noise_mode is for those who call any StyleGAN's synthesis: this one has no noise."""
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws: got shape {list(ws.shape)}, takes [N, {self.num_ws}, {self.w_dim}]")
         w, *rest = ws.unbind(1)
@@ -388,7 +389,8 @@ class Generator(nn.Module):
         c: Tensor | None = None,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
+        noise_mode: str = "random",
         update_emas: bool = False,
     ) -> Tensor:
         """Draw images [N, img_channels, H, W], about [-1, 1]; arguments are those of `stylegan2.Generator.forward`."""
-        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas))
+        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas), noise_mode)

@@ -63,6 +63,22 @@ RECIPES: dict[str, dict[str, Any]] = {
     "stylegan2-512": _STYLEGAN2,
     "stylegan2-1024": _STYLEGAN2,
 }
+# What presets of a family get that have no entry above: the game and the rates of its paper, without its schedules.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "autoencoder": {"objective": "ebgan", "penalty": "none", "g_lr": 1e-3, "d_lr": 1e-3, "beta1": 0.5, "beta2": 0.999},
+    "biggan": {"objective": "hinge", "penalty": "none", "n_critic": 2, "g_lr": 5e-5, "d_lr": 2e-4, "beta2": 0.999},
+    "dcgan": {"penalty": "none", "g_lr": 2e-4, "d_lr": 2e-4, "beta1": 0.5, "beta2": 0.999},
+    "progressive": {
+        "objective": "wasserstein",
+        "penalty": "wgan_gp",
+        "gamma": 10,
+        "penalty_interval": 1,
+        "g_lr": 1e-3,
+        "d_lr": 1e-3,
+    },
+    "r3gan": {"objective": "relativistic", "penalty": "r1+r2", "penalty_interval": 1},
+    "stylegan": {"gamma": 10, "penalty_interval": 1, "style_mixing": 0.9, "g_lr": 1e-3, "d_lr": 1e-3},
+}
 AUTO = "auto"
 
 
@@ -212,7 +228,7 @@ def make_config(devices: int = 1, **settings: Any) -> TrainConfig:
         recipe = auto_settings(model["img_resolution"], devices)
         settings = {**settings, "preset": recipe["preset"], "model": {**recipe["model"], **model}}
     else:
-        recipe = RECIPES.get(settings.get("preset", "digits"), _PLAIN)
+        recipe = _recipe_of(settings.get("preset", "digits"))
     try:
         return TrainConfig(**{**recipe, **settings})
     except ValidationError as error:
@@ -234,6 +250,10 @@ def load_config(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"config: {path}: {error}") from None
     return settings
+
+
+def _recipe_of(preset: str) -> dict[str, Any]:
+    return RECIPES[preset] if preset in RECIPES else {**_PLAIN, **FAMILIES.get(models.presets().get(preset, ""), {})}
 
 
 def _explain(error: dict) -> str:

@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
+from gan_fast import models
 from gan_fast.training import Recipe, TrainConfig, load_config, make_config
-from gan_fast.training.config import RECIPES
+from gan_fast.training.config import FAMILIES, RECIPES
 
 
 def test_defaults_are_the_digits_demo():
@@ -13,9 +14,15 @@ def test_defaults_are_the_digits_demo():
     assert config.steps * config.batch >= config.kimg * 1000 > (config.steps - 1) * config.batch
 
 
-@pytest.mark.parametrize("preset", RECIPES)
+@pytest.mark.parametrize("preset", [name for name, family in models.presets().items() if family != "mlp"])
 def test_recipes_are_valid(preset):
     assert make_config(preset=preset).preset == preset
+
+
+def test_recipes_belong_to_presets_and_families():
+    assert set(RECIPES) <= set(models.presets())
+    assert set(FAMILIES) <= set(models.families())
+    assert make_config(preset="r3gan-digits").penalty == "r1+r2"
 
 
 def test_every_field_of_the_recipe_is_a_setting():

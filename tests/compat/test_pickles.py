@@ -170,7 +170,7 @@ def bombs():
         + b"t.",
         "long keys": b"\x80\x04}X" + struct.pack("<I", 10_000_000) + b"k" * 10_000_000 + b"}\x940" * 1 + b"Ns.",
         "text": b"\x80\x04X" + struct.pack("<I", 20 << 20) + "😀".encode() * (5 << 20) + b".",
-        "names": b"\x80\x04}X\x20\1\0\0" + b"k" * 288 + b"](" + b"N" * 400_000 + b"es.",
+        "names": b"\x80\x04}X\x20\1\0\0" + b"k" * 288 + b"](" + b"N" * 150_000 + b"es.",
         "objects": b"\x80\x04ctorch_utils.persistence\n_reconstruct_persistent_obj\n\x940N\x940"
         + b"".join(made % struct.pack("<I", i) for i in range(1, 20_000))
         + b"j\x20\x4e\0\0.",

@@ -62,7 +62,7 @@ tests() {
   "$python" -m pytest -q --durations=10 "${rest[@]}" -k "$done_by_verify"
 }
 
-bench() { needs_gpu && "$python" -m pytest -q benchmarks --quick --results "$out/bench.json"; }
+bench() { needs_gpu && "$python" -m gan_fast bench --quick --json "$out/bench.json" --html "$out/bench.html"; }
 
 steps() { needs_gpu && "$python" benchmarks/steps.py --resolution 128 --seconds 2 --results "$out/steps.json"; }
 

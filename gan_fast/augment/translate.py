@@ -15,7 +15,7 @@ def translate(x: Tensor, max_shift: float, generator: torch.Generator | None = N
     Args:
         x: images [N, C, H, W], floating point.
         max_shift: the largest shift as a share of the side; 0 returns `x`.
-        generator: CPU generator for the shifts.
+        generator: where the shifts come from, on the CPU or on x's device; None: x's device's own.
 
     Raises:
         ValueError: `max_shift` is not in [0, 1).
@@ -29,6 +29,7 @@ def translate(x: Tensor, max_shift: float, generator: torch.Generator | None = N
 
 
 def _shift_matrix(n: int, size: int, limit: int, generator: torch.Generator | None, like: Tensor) -> Tensor:
-    shift = torch.randint(-limit, limit + 1, (n, 1), generator=generator)
-    source = (torch.arange(size) + shift).clamp(0, size - 1)
+    device = like.device if generator is None else generator.device
+    shift = torch.randint(-limit, limit + 1, (n, 1), generator=generator, device=device).to(like.device)
+    source = (torch.arange(size, device=like.device) + shift).clamp(0, size - 1)
     return torch.nn.functional.one_hot(source, size)[:, None].to(like)

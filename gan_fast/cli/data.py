@@ -35,7 +35,7 @@ def check(
     from gan_fast.data.check import check as check_source
     from gan_fast.data.sources import open_source
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     source = open_source(path)
     with _progress(console, "check", len(source)) as advance:
         report = check_source(source, lambda: advance(1))
@@ -88,7 +88,7 @@ def build(
         raise ValueError(f"OUT: {out} exists; it is not overwritten")
     if out.suffix != ".zip":
         raise ValueError(f"OUT: expected a name that ends in .zip, got {out}")
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     images = ImageFiles(open_source(src, resolution), Protocol(resolution, channels, crop), on_error)
     written = []
     with _progress(console, "build", len(images)) as advance:
@@ -115,6 +115,6 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _list(console: Console, what: str, lines: Collection[str]) -> None:
     for line in list(lines)[:LISTED]:
-        console.print(f"{what}: {line}", markup=False, soft_wrap=True)
+        console.print(f"{what}: {line}", soft_wrap=True)
     if len(lines) > LISTED:
         console.print(f"{what}: {len(lines) - LISTED} others")

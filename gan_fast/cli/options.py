@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from torch import nn
 
-Run = Annotated[str, typer.Argument(help="Run folder, checkpoint file, or 'latest'.")]
+Run = Annotated[str, typer.Argument(help="Run folder, checkpoint file of any dialect, or 'latest'.")]
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,21 @@ def load(run: str) -> Trained:
     from gan_fast.training import latest_run, load_generator
 
     path = latest_run() if run == "latest" else Path(run)
-    generator, checkpoint = load_generator(path)
-    names = checkpoint.class_names or tuple(map(str, range(generator.c_dim)))
     folder = path if path.is_dir() else path.parent
-    name = folder.resolve().name
-    return Trained(
-        generator.to("cuda" if torch.cuda.is_available() else "cpu"),
-        names if generator.c_dim else (),
-        name,
-        f"step {checkpoint.step} of {name}",
-        folder,
-    )
+    if path.is_file():
+        from gan_fast.compat import checkpoints
+
+        model = checkpoints.load(path, discriminator=False)
+        if model.generator is None:
+            raise ValueError(f"{path} holds no generator")
+        generator, names, name, source = model.generator, model.class_names, path.stem, str(path)
+    else:
+        generator, checkpoint = load_generator(path)
+        names, name = checkpoint.class_names, folder.resolve().name
+        source = f"step {checkpoint.step} of {name}"
+    names = tuple(names) or tuple(map(str, range(generator.c_dim)))
+    generator = generator.to("cuda" if torch.cuda.is_available() else "cpu")
+    return Trained(generator, names if generator.c_dim else (), name, source, folder)
 
 
 def numbers(option: str, text: str) -> list[int]:

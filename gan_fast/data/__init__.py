@@ -9,9 +9,8 @@ from gan_fast.data.decode import BrokenImage, Protocol
 from gan_fast.data.digits import digits
 from gan_fast.data.files import ImageFiles, OnError
 from gan_fast.data.image_set import Images, ImageSet, to_float, to_uint8
-from gan_fast.data.loader import batches
 from gan_fast.data.photos import photos
-from gan_fast.data.sampler import BatchSampler, rank_share, seeded_generator
+from gan_fast.data.sampler import BatchSampler, seeded_generator, share
 from gan_fast.data.sources import open_source
 
 __all__ = [
@@ -21,13 +20,12 @@ __all__ = [
     "ImageSet",
     "Images",
     "Protocol",
-    "batches",
     "digits",
     "open_data",
     "open_source",
     "photos",
-    "rank_share",
     "seeded_generator",
+    "share",
     "to_float",
     "to_uint8",
 ]

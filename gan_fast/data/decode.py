@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 MODES = {1: "L", 3: "RGB"}
+COLOURS = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})  # what Pillow makes MODES of
 WIDE = 3 / 4  # height to width of a wide crop
 
 
@@ -20,7 +21,7 @@ class BrokenImage(ValueError):
 
 @dataclass(frozen=True)
 class Protocol:
-    """How images are brought to one shape: turned upright as EXIF says, cropped, resized (Lanczos).
+    """How images are brought to one shape: turned upright as EXIF says, cropped to whole pixels, resized (Lanczos).
 
     Attributes:
         resolution: height and width in pixels.
@@ -55,11 +56,15 @@ class Protocol:
 
         Raises:
             BrokenImage: the bytes hold no image, a damaged one, one of too many pixels (Pillow's limit against
-                decompression bombs), or one whose values have no defined range (32-bit integers, floats).
+                decompression bombs), or one whose values have no defined range (32-bit integers, floats, CIELAB).
         """
         image = open_upright(data, name).convert(MODES[self.channels])
-        height = self.resolution if self.crop == "center" else round(self.resolution * WIDE)
-        pixels = np.array(ImageOps.fit(image, (self.resolution, height), Image.Resampling.LANCZOS))
+        ratio = 1 if self.crop == "center" else WIDE
+        taken = min(image.width, round(image.height / ratio)), min(image.height, round(image.width * ratio))
+        left, top = (image.width - taken[0]) // 2, (image.height - taken[1]) // 2
+        image = image.crop((left, top, left + taken[0], top + taken[1]))
+        height = round(self.resolution * ratio)
+        pixels = np.array(image.resize((self.resolution, height), Image.Resampling.LANCZOS))
         above = (self.resolution - height) // 2
         pixels = np.pad(
             pixels.reshape(height, self.resolution, self.channels),
@@ -77,9 +82,9 @@ def open_upright(data: bytes, name: str) -> Image.Image:
             image = ImageOps.exif_transpose(image)
             if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PNG"):
                 return Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
-            if image.mode in ("I", "F"):
+            if image.mode not in COLOURS:
                 raise ValueError(f"values of mode {image.mode} have no defined range")
             return image.convert("RGBA") if image.mode == "P" else image
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow raises many kinds for damaged files
         reason = "cannot identify image file" if isinstance(error, Image.UnidentifiedImageError) else error
         raise BrokenImage(f"cannot read the image {name}: {reason}") from error

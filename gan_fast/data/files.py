@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -85,8 +84,7 @@ class ImageFiles(Images):
         return loaded if kept.all() else loaded.subset(kept)
 
     def describe(self) -> dict[str, Any]:
-        files = [(self.source.names[i], self.source.sizes[i]) for i in self._which.tolist()]
-        return self._origin() | summary(self, json.dumps(files).encode())
+        return self._origin() | summary(self, self.source.stamp.encode() + self._which.numpy().tobytes())
 
     def _origin(self) -> dict[str, Any]:
         where = {"source": str(self.source.path), "kind": self.source.kind}
@@ -106,9 +104,9 @@ class ImageFiles(Images):
                 if self.on_error == "raise":
                     raise
                 name = self.source.names[self._which[candidate]]
-                if name not in self.skipped:
-                    self.skipped[name] = str(error)
-                    log.warning("skipped: %s", error)
+                reason = str(error)
+                if self.skipped.setdefault(name, reason) is reason:  # of several threads one
+                    log.warning("skipped: %s", reason)
         raise ValueError(f"path: none of the {len(self)} images in {self.source.path} can be read")
 
     def _decode(self, index: int) -> np.ndarray:

@@ -27,6 +27,9 @@ class Labels:
 
     @classmethod
     def of_classes(cls, classes: Sequence[int], class_names: Sequence[str]) -> Labels:
+        """Raises ValueError where a class is negative, as of images without one."""
+        if min(classes) < 0:
+            raise ValueError(f"labels: {sum(k < 0 for k in classes)} images have no class from 0")
         return cls(torch.tensor(classes, dtype=torch.int64), tuple(class_names))
 
     def subset(self, which: Tensor) -> Labels:

@@ -7,7 +7,7 @@ import torch
 from scipy import ndimage, stats
 
 from gan_fast.augment import PRESETS, AdaPipeline, Parameters, bands, colour, geometry
-from gan_fast.ops import setup_filter
+from gan_fast.ops import setup_filter, use_backend
 
 NEUTRAL = {"scale": 1.0, "stretch": 1.0, "contrast": 1.0, "saturation": 1.0}
 
@@ -279,6 +279,13 @@ def test_it_is_differentiable_twice(channels, device):
 
     assert torch.autograd.gradcheck(augmented, x)
     assert torch.autograd.gradgradcheck(lambda x: augmented(x) ** 2, x)
+
+
+def test_off_the_cpu_the_host_waits_for_no_value():
+    """Meta tensors have none to give: whatever asks for one raises."""
+    x, p = torch.empty(4, 3, 16, 16, device="meta"), torch.empty((), device="meta")
+    with use_backend("reference"):
+        assert AdaPipeline.preset("bgcfnc")(x, p).shape == x.shape
 
 
 def test_halves_and_autocast_keep_the_dtype(device):

@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from gan_fast.cli import COMMANDS, DATA_COMMANDS
+from gan_fast.cli import COMMANDS, GROUPS
 
 SHORT = [
     "--kimg=0.016", "--batch=8", "--threads=1",
@@ -35,7 +35,7 @@ def test_train_resume_generate(call, tmp_path):
     run = tmp_path / "runs" / "00000-digits"
     grid = re.search(r"Grid: (\S+)", result.output)[1]
     assert Image.open(tmp_path / grid).size == (498, 498)
-    assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()] == [0, 2, 2]
+    assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()] == [0, 0, 2, 2]
 
     result = call("train", "--resume", "latest", "--kimg", "0.024", "--threads", "1")
     assert result.exit_code == 0, result.output
@@ -50,12 +50,36 @@ def test_train_resume_generate(call, tmp_path):
         (["--outdir", run], "never overwritten"),
         (["--resume", "latest"], "has its 0.024 kimg"),
         (["--resume", "latest", "--gamma", "3"], "gamma: a resumed run keeps"),
-        (["--resume", "latest", "--outdir", "x"], "--resume"),
+        (["--resume", run, "--outdir", "x"], "--resume"),
         (["--resume", "absent"], "absent"),
     ]:
         result = call("train", *arguments)
         assert result.exit_code == 2
         assert named in result.stderr
+
+
+def test_latest_in_a_folder_starts_it_and_goes_on(call, tmp_path, monkeypatch):
+    monkeypatch.setattr("gan_fast.training.loop.DigitsMetrics", lambda: None)
+    go = ["train", *SHORT, "--resume", "latest", "--outdir", "mine"]
+    assert "Resuming" not in call(*go).output
+    assert "has its 0.016 kimg" in call(*go).stderr
+    assert "Resuming mine at 0.0 kimg" in call(*go, "--kimg", "0.024").output
+    assert "seed: a resumed run keeps" in call(*go, "--seed", "9").stderr
+    moved = call("train", *SHORT, "--transfer", "mine", "--set=model={img_resolution=8, channel_base=64, w_dim=8}")
+    assert "Not taken over: G.mapping.fc0.weight: [8, 16] there, [8, 72] here" in moved.output
+
+
+def test_several_processes_are_started_by_torchrun(call, monkeypatch):
+    started = []
+    monkeypatch.setattr("sys.argv", ["gan-fast", "train", "--gpus", "3"])
+    monkeypatch.setattr("os.execv", lambda path, arguments: started.append(arguments) or exit(0))
+    call("train", "--gpus", "3")
+    assert started[0][1:] == [
+        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"),
+        *("-m", "gan_fast", "train", "--gpus", "3"),
+    ]
+    assert "gama: unknown" in call("train", "--gpus", "3", "--set", "gama=1").stderr
+    assert len(started) == 1
 
 
 @pytest.mark.parametrize(
@@ -95,7 +119,10 @@ def test_doctor_shows_switches_backends_and_the_cache_file(call):
         assert found in result.output
 
 
-@pytest.mark.parametrize("command", [*(c.__name__ for c in COMMANDS), *(f"data {c.__name__}" for c in DATA_COMMANDS)])
+IN_GROUPS = [f"{name} {c.__name__}" for name, (_, _, commands) in GROUPS.items() for c in commands]
+
+
+@pytest.mark.parametrize("command", [*(c.__name__ for c in COMMANDS), "bench", *IN_GROUPS])
 def test_help_has_examples(call, command):
     result = call(*command.split(), "--help")
     assert result.exit_code == 0

@@ -51,6 +51,15 @@ def test_sixteen_bits_are_scaled():
     assert np.array_equal(Protocol(16, 1)(encoded(ramp), "x")[0], np.arange(256, dtype=np.uint8).reshape(16, 16))
 
 
+@pytest.mark.parametrize("size", [(30, 17), (17, 30), (1, 5), (40, 3)])
+@pytest.mark.parametrize("crop", ["center", "wide"])
+def test_images_of_any_shape_are_taken(size, crop):
+    y = Protocol(8, 1, crop)(picture((90, 90, 90), size), "x")[0]
+    rows = slice(0, 8) if crop == "center" else slice(1, 7)
+    assert (y[rows] == 90).all()
+    assert y.sum() == 90 * y[rows].size
+
+
 def test_the_centre_is_kept():
     pixels = np.zeros((8, 24, 3), dtype=np.uint8)
     pixels[:, 8:16] = 200
@@ -59,7 +68,7 @@ def test_the_centre_is_kept():
 
 def test_a_wide_crop_is_four_by_three_between_bars():
     pixels = np.zeros((24, 64, 3), dtype=np.uint8)
-    pixels[:, 10:54] = 200  # more than the crop, by what the filter reaches
+    pixels[:, 16:48] = 200
     y = Protocol(16, 3, "wide")(encoded(pixels), "x")
     assert y.shape == (3, 16, 16)
     assert not y[:, :2].any()
@@ -99,12 +108,31 @@ def bomb() -> bytes:
         (bomb(), "decompression bomb"),
         (encoded(np.ones((4, 4), dtype=np.float32), "TIFF"), "mode F"),
         (encoded(np.ones((4, 4), dtype=np.int32), "TIFF"), "mode I"),
+        (picture((50, 0, 0), mode="LAB", kind="TIFF"), "mode LAB"),
     ],
-    ids=["empty", "other bytes", "truncated PNG", "truncated JPEG", "bomb", "floats", "32-bit integers"],
+    ids=["empty", "other bytes", "truncated PNG", "truncated JPEG", "bomb", "floats", "32-bit integers", "CIELAB"],
 )
 def test_broken_images_are_named(data, reason):
     with pytest.raises(BrokenImage, match=f"cannot read the image folder/7.png: .*{reason}"):
         Protocol(8)(data, "folder/7.png")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damage_of_any_kind_ends_in_an_image_or_in_an_error_that_names_it():
+    generator = np.random.default_rng(0)
+    files = [noise(), noise("JPEG"), noise("WEBP"), noise("TIFF"), noise("GIF"), noise("BMP")]
+    broken = []
+    for data in files * 20:
+        damaged = np.frombuffer(data, dtype=np.uint8).copy()
+        # Headers, which decide most, stand at the start, or of a TIFF at the end.
+        places = generator.integers(0, min(600, len(data)), 8) * generator.choice([1, -1], 8)
+        damaged[places] = generator.integers(0, 256, 8)
+        try:
+            assert Protocol(8)(damaged.tobytes(), "7.png").shape == (3, 8, 8)
+        except BrokenImage as error:
+            broken.append(str(error))
+    assert 20 < len(broken) < 120
+    assert all(message.startswith("cannot read the image 7.png: ") for message in broken)
 
 
 @pytest.mark.parametrize(

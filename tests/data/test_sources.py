@@ -58,6 +58,11 @@ def test_loose_images_have_no_classes(tmp_path):
     assert images.batch(torch.tensor([0, 1]))[1].shape == (2, 0)
 
 
+def test_a_wrong_extension_does_not_matter(tmp_path):
+    write_files(tmp_path, {"1.jpg": picture((1, 2, 3)), "2.png": picture((1, 2, 3), kind="WEBP", lossless=True)})
+    assert open_data(tmp_path, 8, 3)[0].images[:, :, 0, 0].tolist() == [[1, 2, 3]] * 2
+
+
 def test_folders_that_hold_no_set_are_named(tmp_path):
     with pytest.raises(ValueError, match="no images in"):
         open_source(tmp_path)
@@ -118,6 +123,18 @@ def test_a_label_without_image_can_be_passed_over(tmp_path):
     assert open_data(tmp_path, 8, 3, on_error="skip")[0].labels.tolist() == [0]
 
 
+def test_an_lmdb_may_be_opened_twice(tmp_path):
+    path = store("lmdb", tmp_path)
+    first, second = open_source(path), open_source(path)
+    assert first.read(2) == second.read(2)
+
+
+def test_a_tar_beside_images_is_no_shard(tmp_path):
+    path = store("folder", tmp_path)
+    write_tar(path / "backup.tar", {"x.png": picture()})
+    assert open_source(path).kind == "folder"
+
+
 def test_of_several_resolutions_in_an_lmdb_the_nearest_above_is_read(tmp_path):
     files = {"length": b"2"}
     for side in (8, 16, 32):
@@ -130,6 +147,8 @@ def test_of_several_resolutions_in_an_lmdb_the_nearest_above_is_read(tmp_path):
     path = write_lmdb(tmp_path / "cut", {k: v for k, v in files.items() if k != "16-00001"})
     with pytest.raises(ValueError, match="1 of its 2 keys are missing, the first is 16-00001"):
         open_source(path, 16)
+    with pytest.raises(ValueError, match=r"cannot read the LMDB .*odd"):
+        open_source(write_lmdb(tmp_path / "odd", {"length": b"two"}))
     with pytest.raises(ValueError, match="no keys such as"):
         open_source(write_lmdb(tmp_path / "none", {"length": b"2"}))
 
@@ -149,6 +168,9 @@ def test_shards_as_webdataset_writes_them(tmp_path):
 def test_damaged_shards_are_named(tmp_path):
     write_tar(tmp_path / "x.tar", {"a.png": picture(), "a.cls": b"1", "b.png": picture()})
     with pytest.raises(ValueError, match=r"1 images have no \.cls, the first is x\.tar/b\.png"):
+        open_source(tmp_path)
+    write_tar(tmp_path / "x.tar", {"a.png": picture(), "a.cls": b"-1"})
+    with pytest.raises(ValueError, match="1 images have no class from 0"):
         open_source(tmp_path)
     write_tar(tmp_path / "x.tar", {"a.png": picture(), "a.cls": b"cat"})
     with pytest.raises(ValueError, match=r"shard .*x\.tar"):

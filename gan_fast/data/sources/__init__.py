@@ -7,7 +7,7 @@ from pathlib import Path
 from gan_fast.data.sources.folder import FolderSource
 from gan_fast.data.sources.hugging_face import HuggingFaceSource
 from gan_fast.data.sources.lmdb import LmdbSource
-from gan_fast.data.sources.source import Source
+from gan_fast.data.sources.source import Source, is_image
 from gan_fast.data.sources.tar import TarSource
 from gan_fast.data.sources.zip import ZipSource
 
@@ -18,7 +18,7 @@ def open_source(path: str | Path, resolution: int | None = None) -> Source:
     """The source that a path holds, by what the path is.
 
         folder with data.mdb, or *.mdb     LMDB; of several resolutions the one nearest above `resolution`
-        folder with *.tar, *.tar, or a     WebDataset shards
+        folder of *.tar, *.tar, or a       WebDataset shards
         pattern such as x-{000..009}.tar
         folder with dataset_info.json      Hugging Face, as `Dataset.save_to_disk` writes it
         any other folder; *.zip            image files, with dataset.json or with class folders
@@ -32,7 +32,8 @@ def open_source(path: str | Path, resolution: int | None = None) -> Source:
             return LmdbSource(path, resolution)
         if any((path / name).exists() for name in HuggingFaceSource.MARKS):
             return HuggingFaceSource(path)
-        if shards := sorted(path.glob("*.tar")):
+        shards = sorted(path.glob("*.tar"))
+        if shards and not any(p.is_dir() or is_image(p.name) for p in path.iterdir()):
             return TarSource(path, shards)
         return FolderSource(path)
     if path.suffix == ".tar":

@@ -14,16 +14,16 @@ class FolderSource(Source):
     kind = "folder"
 
     def __init__(self, path: Path):
-        self.path = path
         files = sorted(p for p in path.rglob("*") if is_image(p.relative_to(path).as_posix()) and p.is_file())
-        self.names = [p.relative_to(path).as_posix() for p in files]
-        self.sizes = [p.stat().st_size for p in files]
+        super().__init__(path, [p.relative_to(path).as_posix() for p in files], [p.stat().st_size for p in files])
         listing = path / labels.FILE
-        self._label(listing.read_bytes if listing.exists() else None)
-        if self.labels.class_names and not listing.exists():
-            for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")):
-                if folder.name not in self.labels.class_names:
-                    raise ValueError(f"path: the class folder {folder} holds no images")
+        if listing.exists():
+            self.labels, self.unmatched = labels.from_json(listing.read_bytes(), self.names, str(listing))
+            return
+        self.labels = labels.from_folders(self.names, str(path))
+        for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")):
+            if self.labels.class_names and folder.name not in self.labels.class_names:
+                raise ValueError(f"path: the class folder {folder} holds no images")
 
     def read(self, i: int) -> bytes:
         return (self.path / self.names[i]).read_bytes()

@@ -18,7 +18,6 @@ class HuggingFaceSource(Source):
     MARKS = ("dataset_info.json", "dataset_dict.json")
 
     def __init__(self, path: Path):
-        self.path = path
         try:
             import datasets
         except ImportError:
@@ -36,18 +35,18 @@ class HuggingFaceSource(Source):
             for kind in (datasets.Image, datasets.ClassLabel)
         }
         column = columns[datasets.Image]
-        if column is None or not len(rows):
+        if column is None:
             raise ValueError(f"path: no images in {path} (its columns are {', '.join(rows.features)})")
         self._rows = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
         self._column = column
-        self.names = [f"row {i}" for i in range(len(rows))]
-        self.sizes = [0] * len(rows)
-        self.unmatched = []
+        super().__init__(path, [f"row {i}" for i in range(len(rows))], [])
+        self.stamp = rows._fingerprint
         label = columns[datasets.ClassLabel]
         if label is None:
             self.labels = Labels.none(len(rows))
         else:
-            self.labels = Labels.of_classes(rows[label], rows.features[label].names)
+            classes = [-1 if k is None else k for k in rows[label]]
+            self.labels = Labels.of_classes(classes, rows.features[label].names)
 
     def read(self, i: int) -> bytes:
         image = self._rows[i][self._column]

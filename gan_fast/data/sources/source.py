@@ -1,12 +1,12 @@
-"""What every format gives: names, sizes, labels, and the bytes of any one file."""
+"""What every format gives: names, labels, and the bytes of any one file."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from gan_fast.data import labels
 from gan_fast.data.decode import EXTENSIONS
 from gan_fast.data.labels import Labels
 
@@ -18,17 +18,23 @@ class Source(ABC):
         kind: the format's name.
         path: where they lie.
         names: a name for each, which errors give.
-        sizes: bytes of each.
+        stamp: a text that changes with the files: BLAKE2b of names and sizes.
         labels: class or vector of each.
         unmatched: names that have a label but no image.
+
+    Raises:
+        ValueError: there are no files.
     """
 
     kind: str
-    path: Path
-    names: list[str]
-    sizes: list[int]
     labels: Labels
-    unmatched: list[str]
+
+    def __init__(self, path: Path, names: list[str], sizes: list[int]):
+        if not names:
+            raise ValueError(f"path: no images in {path} (looked for {', '.join(sorted(EXTENSIONS))})")
+        self.path, self.names = path, names
+        self.stamp = hashlib.blake2b(json.dumps([names, sizes]).encode(), digest_size=16).hexdigest()
+        self.unmatched: list[str] = []
 
     def __len__(self) -> int:
         return len(self.names)
@@ -36,17 +42,6 @@ class Source(ABC):
     @abstractmethod
     def read(self, i: int) -> bytes:
         """The bytes of file i; any thread may call it. OSError if they cannot be read."""
-
-    def _label(self, read_json: Callable[[], bytes] | None) -> None:
-        """Labels from dataset.json if there is one, else from the folders in the names."""
-        self.unmatched = []
-        where = f"{self.path}: {labels.FILE}"
-        if not self.names:
-            raise ValueError(f"path: no images in {self.path} (looked for {', '.join(sorted(EXTENSIONS))})")
-        if read_json is None:
-            self.labels = labels.from_folders(self.names, str(self.path))
-        else:
-            self.labels, self.unmatched = labels.from_json(read_json(), self.names, where)
 
 
 def is_image(name: str) -> bool:

@@ -19,10 +19,9 @@ class TarSource(Source):
     kind = "webdataset"
 
     def __init__(self, path: Path, shards: list[Path]):
-        self.path = path
         self._shards = shards
-        self._places: list[tuple[int, int]] = []  # shard and offset of each image
-        self.names, self.sizes = [], []
+        self._places: list[tuple[int, int, int]] = []  # shard, offset and size of each image
+        names: list[str] = []
         samples: list[str] = []
         classes: dict[str, int] = {}
         for k, shard in enumerate(shards):
@@ -32,28 +31,27 @@ class TarSource(Source):
                         folder, _, base = f"/{member.name}".rpartition("/")
                         sample = f"{shard.name}{folder}/{base.partition('.')[0]}"
                         if is_image(member.name) and member.isfile():
-                            self.names.append(f"{shard.name}/{member.name}")
-                            self.sizes.append(member.size)
-                            self._places.append((k, member.offset_data))
+                            names.append(f"{shard.name}/{member.name}")
+                            self._places.append((k, member.offset_data, member.size))
                             samples.append(sample)
                         elif member.name.endswith(".cls"):
                             classes[sample] = int(tar.extractfile(member).read())
             except (OSError, ValueError, tarfile.TarError) as error:
                 raise ValueError(f"cannot read the shard {shard}: {error}") from error
+        super().__init__(path, names, [size for _, _, size in self._places])
         self.unmatched = sorted(classes.keys() - set(samples))
-        self._label(None)
         self.labels = Labels.none(len(samples))
         if classes:
-            if absent := [name for name, sample in zip(self.names, samples, strict=True) if sample not in classes]:
+            if absent := [name for name, sample in zip(names, samples, strict=True) if sample not in classes]:
                 raise ValueError(f"{path}: {len(absent)} images have no .cls, the first is {absent[0]}")
             found = [classes[sample] for sample in samples]
             self.labels = Labels.of_classes(found, [str(c) for c in range(max(found) + 1)])
 
     def read(self, i: int) -> bytes:
-        shard, offset = self._places[i]
+        shard, offset, size = self._places[i]
         with self._shards[shard].open("rb") as file:
             file.seek(offset)
-            return file.read(self.sizes[i])
+            return file.read(size)
 
     @staticmethod
     def expand(path: Path) -> list[Path]:

@@ -15,19 +15,20 @@ class ZipSource(Source):
     kind = "zip"
 
     def __init__(self, path: Path):
-        self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
             raise ValueError(f"cannot read the zip {path}: {error}") from error
         members = sorted((m for m in self._zip.infolist() if is_image(m.filename)), key=lambda m: m.filename)
-        self.names = [m.filename for m in members]
-        self.sizes = [m.file_size for m in members]
-        listed = labels.FILE in self._zip.namelist()
-        self._label((lambda: self._zip.read(labels.FILE)) if listed else None)
+        super().__init__(path, [m.filename for m in members], [m.file_size for m in members])
+        if labels.FILE in self._zip.namelist():
+            where = f"{path}: {labels.FILE}"
+            self.labels, self.unmatched = labels.from_json(self._zip.read(labels.FILE), self.names, where)
+        else:
+            self.labels = labels.from_folders(self.names, str(path))
 
     def read(self, i: int) -> bytes:
         try:
             return self._zip.read(self.names[i])
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # damaged, unknown method, encrypted
+        except Exception as error:  # of many kinds: damaged, encrypted, compressed by an unknown method
             raise OSError(error) from error

@@ -19,6 +19,7 @@ from gan_fast.cli.export import export
 from gan_fast.cli.generate import generate
 from gan_fast.cli.inspect import inspect
 from gan_fast.cli.kernels import kernels
+from gan_fast.cli.lab import lab
 from gan_fast.cli.project import project
 from gan_fast.cli.roofline import roofline
 from gan_fast.cli.run import run
@@ -26,7 +27,7 @@ from gan_fast.cli.train import train
 from gan_fast.cli.verify import verify
 
 COMMANDS = (
-    *(train, generate, project, explore),
+    *(train, generate, project, explore, lab),
     *(run, inspect, convert, export),
     *(verify, kernels, roofline, doctor),
 )

@@ -49,7 +49,7 @@ def make_app(explorer: Explorer, title: str, subtitle: str) -> gradio.Blocks:
     Raises:
         ValueError: gradio, an extra, is not installed.
     """
-    gr = _gradio()
+    gr = load_gradio()
     # While the noise panel draws, its planes stand in the generator: one panel at a time.
     lock = threading.Lock()
     with gr.Blocks(title=title) as app:
@@ -70,7 +70,7 @@ def serving(app: gradio.Blocks, port: int = 7860) -> Iterator[str]:
     Raises:
         ValueError: the port is taken. Port 0 takes any that is free.
     """
-    gr = _gradio()
+    gr = load_gradio()
     import socket
 
     import fastapi
@@ -99,14 +99,19 @@ def serving(app: gradio.Blocks, port: int = 7860) -> Iterator[str]:
             thread.join()
 
 
-def _gradio() -> Any:
+def load_gradio() -> Any:
+    """The module, with its analytics off.
+
+    Raises:
+        ValueError: it is not installed.
+    """
     # Read when gradio is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio
     except ImportError as error:
         raise ValueError(
-            "the explorer in a browser needs gradio: pip install 'gan-fast[lab]'; or write a page with --html"
+            "a page in a browser needs gradio: pip install 'gan-fast[lab]'; or write a page with --html"
         ) from error
     return gradio
 
@@ -119,7 +124,7 @@ def _add_panel(gr: Any, panel: Panel, lock: threading.Lock) -> None:
     gr.Markdown(panel.text)
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
-            inputs = [_add_control(gr, control) for control in panel.controls]
+            inputs = [add_control(gr, control) for control in panel.controls]
             for control, component in zip(panel.controls, inputs, strict=True):
                 if isinstance(control, Slider) and control.loops:
                     _add_play(gr, control, component)
@@ -131,7 +136,8 @@ def _add_panel(gr: Any, panel: Panel, lock: threading.Lock) -> None:
         )
 
 
-def _add_control(gr: Any, control: Control) -> Any:
+def add_control(gr: Any, control: Control) -> Any:
+    """The control as a component; a choice's value is the option's number."""
     if isinstance(control, Slider):
         return gr.Slider(control.low, control.high, control.start, step=control.step, label=control.label)
     visible = len(control.options) > 1
@@ -141,17 +147,22 @@ def _add_control(gr: Any, control: Control) -> Any:
 
 
 def _add_play(gr: Any, control: Slider, component: Any) -> None:
+    def step(at: float) -> float:
+        return control.low if at + control.step > control.high else at + control.step
+
+    add_timer(gr).tick(step, component, component, show_progress="hidden", api_visibility="private")
+
+
+def add_timer(gr: Any) -> Any:
+    """A timer, and a button that starts and stops it."""
     button, timer = gr.Button("▶ Play", size="sm"), gr.Timer(TICK, active=False)
     playing = gr.State(False)
 
     def toggle(was: bool) -> tuple[bool, Any, Any]:
         return not was, gr.Timer(active=not was), "▶ Play" if was else "⏸ Stop"
 
-    def step(at: float) -> float:
-        return control.low if at + control.step > control.high else at + control.step
-
     button.click(toggle, playing, [playing, timer, button], show_progress="hidden", api_visibility="private")
-    timer.tick(step, component, component, show_progress="hidden", api_visibility="private")
+    return timer
 
 
 def _add_projection(gr: Any, explorer: Explorer) -> None:
@@ -174,7 +185,7 @@ def _add_projection(gr: Any, explorer: Explorer) -> None:
             report=lambda done, distance: progress((done, steps), desc=f"distance {distance:.4f}"),
         )
         frames = [_picture(image) for image in film(generator, found, FILM_FRAMES)]
-        search = _uri(sample.encode_animation(frames, ".webp", FILM_FPS), "webp")
+        search = data_uri(sample.encode_animation(frames, ".webp", FILM_FPS), "webp")
         pictures = [_png(target), search, _png(found.image)]
         captions = ("The image", "The search", f"Found: distance {found.distances[0]:.4f} → {found.distances[-1]:.4f}")
         return _html(pictures, captions, target.shape)
@@ -213,8 +224,9 @@ def _picture(image: Tensor) -> Image.Image:
 def _png(image: Tensor) -> str:
     stream = io.BytesIO()
     _picture(image).save(stream, "png", compress_level=1)
-    return _uri(stream.getvalue(), "png")
+    return data_uri(stream.getvalue(), "png")
 
 
-def _uri(data: bytes, kind: str) -> str:
+def data_uri(data: bytes, kind: str) -> str:
+    """An image of this kind ("png", ...) as an address that holds it."""
     return f"data:image/{kind};base64," + base64.b64encode(data).decode()

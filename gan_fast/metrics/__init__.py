@@ -3,6 +3,7 @@
 from gan_fast.metrics.digits import DigitClassifier, DigitsMetrics, load_digit_classifier
 from gan_fast.metrics.frechet import frechet_distance
 from gan_fast.metrics.neighbours import density_coverage, precision_recall
+from gan_fast.metrics.sliced import sliced_wasserstein
 
 __all__ = [
     "DigitClassifier",
@@ -11,4 +12,5 @@ __all__ = [
     "frechet_distance",
     "load_digit_classifier",
     "precision_recall",
+    "sliced_wasserstein",
 ]

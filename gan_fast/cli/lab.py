@@ -35,7 +35,7 @@ def lab(
     html: Annotated[Path | None, typer.Option("--html", help="Record games into one offline HTML file.")] = None,
     save: Annotated[Path | None, typer.Option(help="Record a game as .mp4, .webp or .gif.")] = None,
     steps: Annotated[int, typer.Option(help="--html, --save: length of a game; a multiple of the frames.")] = 600,
-    frames: Annotated[int, typer.Option(help="--html, --save: pictures of a game.")] = 24,
+    frames: Annotated[int, typer.Option(help="--html, --save: pictures of a game.")] = 20,
     fps: Annotated[int, typer.Option(min=1, help="--save: pictures a second.")] = 8,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0: any that is free.")] = 7860,
 ) -> None:

@@ -38,7 +38,7 @@ STYLE = """
 .gf-choice label { padding: 0.15rem 0.6rem; border-radius: 0.4rem; }
 .gf-choice label.selected { background: var(--primary-600); color: white; }
 .gf-choice label:focus-within { outline: 2px solid var(--primary-400); outline-offset: 1px; }
-.gf-choice input { position: absolute; opacity: 0; }
+.gf-choice input[type="radio"] { position: absolute; opacity: 0; }
 .gf-choice label span { margin: 0; }
 """
 
@@ -87,6 +87,7 @@ def serving(app: gradio.Blocks, port: int = 7860) -> Iterator[str]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
+            listener.listen()  # from now on browsers wait for the server, which takes a moment to start
         except OSError as error:
             raise ValueError(f"port: {HOST}:{port} cannot be had ({error.strerror}); give another") from error
         server = uvicorn.Server(uvicorn.Config(served, log_level="warning"))
@@ -155,7 +156,7 @@ def _add_play(gr: Any, control: Slider, component: Any) -> None:
 
 def add_timer(gr: Any) -> Any:
     """A timer, and a button that starts and stops it."""
-    button, timer = gr.Button("▶ Play", size="sm"), gr.Timer(TICK, active=False)
+    button, timer = gr.Button("▶ Play", size="sm", min_width=80), gr.Timer(TICK, active=False)
     playing = gr.State(False)
 
     def toggle(was: bool) -> tuple[bool, Any, Any]:

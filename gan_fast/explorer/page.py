@@ -94,7 +94,7 @@ class _Sheet:
         sheet = tiles.unflatten(0, (-1, self.columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
         picture = Image.fromarray((sheet[..., 0] if sheet.shape[2] == 1 else sheet).numpy())
         stream = io.BytesIO()
-        options = {"lossless": True} if max(self.tile) <= PIXELS else {"quality": 85}
+        options = {"lossless": True} if max(self.tile) <= PIXELS else {"quality": 75}
         picture.save(stream, "webp", method=4, **options)
         return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
 

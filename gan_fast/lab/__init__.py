@@ -1,4 +1,4 @@
-"""A GAN of points in the plane, watched while it trains: on the engine, losses and penalties of every other GAN here."""
+"""A GAN of points in the plane, watched while it trains: by the engine, losses and penalties of all other GANs here."""
 
 from gan_fast.lab.session import MIXTURES, Session, Settings, Snapshot
 

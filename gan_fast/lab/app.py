@@ -52,22 +52,22 @@ def make_app(settings: Settings) -> gradio.Blocks:
         session.restart()
         return look(session, 0)
 
-    with gr.Blocks(title=TITLE) as app:
+    with gr.Blocks(title=TITLE, fill_width=True) as app:
         gr.Markdown(f"# {TITLE}\n{TEXT}")
         session = gr.State(None)
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 with gr.Row():
                     timer = add_timer(gr)
-                    step, reset = gr.Button("Step", size="sm"), gr.Button("Reset", size="sm")
+                    step, reset = (gr.Button(name, size="sm", min_width=80) for name in ("Step", "Reset"))
                 speed = gr.Slider(1, 50, 5, step=1, label="Steps a picture")
                 inputs = [add_control(gr, control) for control in _controls(settings)]
-            with gr.Column(scale=2):
+            with gr.Column(scale=3):
                 view = gr.HTML(_html(Session(settings).advance(0)))
-    events = [(step.click, play, [speed]), (timer.tick, play, [speed]), (reset.click, restart, [])]
-    events += [(component.change, change, inputs) for component in inputs]
-    for event, answer, given in events:
-        event(answer, [session, *given], [session, view], show_progress="hidden", api_visibility="private")
+        events = [(step.click, play, [speed]), (timer.tick, play, [speed]), (reset.click, restart, [])]
+        events += [(component.change, change, inputs) for component in inputs]
+        for event, answer, given in events:
+            event(answer, [session, *given], [session, view], show_progress="hidden", api_visibility="private")
     return app
 
 
@@ -110,9 +110,7 @@ def _settings(
 def _html(snapshot: Snapshot) -> str:
     stream = io.BytesIO()
     draw(snapshot).save(stream, "png", compress_level=1)
-    style = (
-        f"display: block; width: 100%; max-width: {WIDTH}px; aspect-ratio: {WIDTH} / {HEIGHT}; border-radius: 0.4rem"
-    )
+    style = f"width: 100%; max-width: {WIDTH}px; aspect-ratio: {WIDTH} / {HEIGHT}; border-radius: 0.4rem"
     uri, now = data_uri(stream.getvalue(), "png"), snapshot.records[-1]
     alt = f"Step {now.step}: divergence {now.divergence:.3f}, {now.modes} modes"
     return f'<img class="gf-lab" decoding="sync" src="{uri}" alt="{alt}" style="{style}">'

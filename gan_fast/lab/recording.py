@@ -13,11 +13,11 @@ from gan_fast.explorer.panels import Choice, Panel, Point, Slider
 from gan_fast.lab.picture import HEIGHT, WIDTH, draw
 from gan_fast.lab.session import Session, Settings
 
-PAGE_WIDTH = 640
+PAGE_WIDTH = 600
 
 TEXT = (
-    "Points of one colour are real, those of the other generated; the background is what D takes each place for."
-    " Choose an objective, and move the slider through its training."
+    "Generated points learn to lie where the real ones do. The background is what D takes each place for. Choose an"
+    " objective, and move the slider through its training."
 )
 
 
@@ -39,25 +39,23 @@ def record(
 
 
 def make_panel(games: dict[str, Sequence[Image.Image]], steps: int) -> Panel:
-    """A panel that shows games of `steps` steps and as many pictures each, by name."""
-    names, count = tuple(games), len(next(iter(games.values())))
-    size = PAGE_WIDTH, HEIGHT * PAGE_WIDTH // WIDTH
-    sheets = [
-        [np.asarray(picture.resize(size, Image.Resampling.LANCZOS)) for picture in game] for game in games.values()
-    ]
-    every = steps / (count - 1)
+    """A panel that shows games of `steps` steps, by name, of which each has as many pictures."""
+    names, size = tuple(games), (PAGE_WIDTH, HEIGHT * PAGE_WIDTH // WIDTH)
+    shrunk = [[np.array(p.resize(size, Image.Resampling.LANCZOS)) for p in game] for game in games.values()]
+    sheets = torch.from_numpy(np.array(shrunk)).permute(0, 1, 4, 2, 3)
+    every = steps / (sheets.shape[1] - 1)
 
-    def at(point: Point) -> Tensor:
-        which, step = point
-        return torch.from_numpy(sheets[round(which)][round(step / every)].copy()).permute(2, 0, 1)
+    def show(points: Sequence[Point]) -> Tensor:
+        which, step = torch.tensor(points).T
+        return sheets[which.long(), (step / every).round().long()][:, None] / 127.5 - 1
 
     return Panel(
         "Training",
         TEXT,
         (
             Choice("Objective", names, 0, tuple(range(len(names)))),
-            Slider("Step", 0, steps, every, steps, tuple(every * i for i in range(count))),
+            Slider("Step", 0, steps, every, steps, tuple(every * i for i in range(sheets.shape[1]))),
         ),
-        ("The plane, and what was measured on the way",),
-        lambda points: torch.stack([at(point) for point in points])[:, None] / 127.5 - 1,
+        ("An arrow is where G's loss draws a point",),
+        show,
     )

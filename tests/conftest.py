@@ -130,8 +130,8 @@ def served(browser) -> Callable[..., AbstractContextManager[object]]:
                 opened.goto(address)
                 yield opened
                 assert [url for url in opened.requested if not url.startswith((address, "data:", "blob:"))] == []
-            server.send_signal(signal.SIGINT)
-            _, errors = server.communicate(timeout=60)
+                server.send_signal(signal.SIGINT)  # while the page is open
+                _, errors = server.communicate(timeout=60)
             assert server.returncode == 0, errors
             assert "LEFT" not in errors
             assert "Traceback" not in errors

@@ -6,6 +6,7 @@ import base64
 import copy
 import html
 import io
+import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -90,12 +91,14 @@ def serving(app: gradio.Blocks, port: int = 7860) -> Iterator[str]:
             listener.listen()  # from now on browsers wait for the server, which takes a moment to start
         except OSError as error:
             raise ValueError(f"port: {HOST}:{port} cannot be had ({error.strerror}); give another") from error
-        server = uvicorn.Server(uvicorn.Config(served, log_level="warning"))
+        server = uvicorn.Server(uvicorn.Config(served, log_level="warning", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
             yield f"http://{HOST}:{listener.getsockname()[1]}"
         finally:
+            # Pages that are still open are cut off, which the server would report as errors.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             server.should_exit = True
             thread.join()
 

@@ -157,6 +157,7 @@ class Session:
             generator, discriminator = mlp.build(self.settings.mlp)
         self.engine = Engine(generator, discriminator, self.settings.recipe, self.settings.seed)
         self._records: tuple[Record, ...] = ()
+        self.advance(0)
 
     def change(self, settings: Settings) -> None:
         """Go on with other settings.

@@ -31,7 +31,7 @@ def draw(snapshot: Snapshot) -> Image.Image:
 
     Blue is real and orange generated, in the points and in what D takes the plane for: its values are shown from their
     middle on, in units of their standard deviation. Arrows show where G's loss draws a generated point; their median
-    length is fixed.
+    length is fixed, and its value stands below.
     """
     image = Image.new("RGB", (WIDTH * SCALE, PLANE), "white")
     image.paste(_heat(snapshot), (0, 0))
@@ -39,7 +39,7 @@ def draw(snapshot: Snapshot) -> Image.Image:
     _points(canvas, _places(snapshot.real), REAL)
     _arrows(canvas, snapshot)
     _points(canvas, _places(snapshot.fake), FAKE)
-    _legend(canvas)
+    _legend(canvas, snapshot.arrows.norm(dim=1).median().item())
     _report(canvas, snapshot)
     return image.reduce(SCALE)
 
@@ -76,15 +76,15 @@ def _arrows(canvas: ImageDraw.ImageDraw, snapshot: Snapshot) -> None:
                 canvas.line([tip, (tip[0] + c * dx - s * dy, tip[1] - s * dx - c * dy)], ARROW, SCALE)
 
 
-def _legend(canvas: ImageDraw.ImageDraw) -> None:
+def _legend(canvas: ImageDraw.ImageDraw, pull: float) -> None:
     x, y, font = 18 * SCALE, PLANE - 20 * SCALE, _font(13)
-    canvas.rounded_rectangle([6 * SCALE, y - 14 * SCALE, 338 * SCALE, y + 14 * SCALE], 6 * SCALE, "white")
+    canvas.rounded_rectangle([6 * SCALE, y - 14 * SCALE, 372 * SCALE, y + 14 * SCALE], 6 * SCALE, "white")
     for text, colour in (("real", REAL), ("generated", FAKE)):
         canvas.ellipse([x - 4 * SCALE, y - 4 * SCALE, x + 4 * SCALE, y + 4 * SCALE], colour)
         canvas.text((x + 10 * SCALE, y), text, INK, font, anchor="lm")
         x += 34 * SCALE + canvas.textlength(text, font)
     canvas.line([(x - 6 * SCALE, y), (x + 8 * SCALE, y)], ARROW, SCALE)
-    canvas.text((x + 14 * SCALE, y), "where G is drawn to", INK, font, anchor="lm")
+    canvas.text((x + 14 * SCALE, y), f"pull of G's loss, median {pull:.2g}", INK, font, anchor="lm")
 
 
 def _report(canvas: ImageDraw.ImageDraw, snapshot: Snapshot) -> None:

@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from torch import nn
 
 Run = Annotated[str, typer.Argument(help="Run folder, checkpoint file of any dialect, or 'latest'.")]
+
+FORMS = {"fd": "{:.3f}", "kd": "{:.4f}"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Trained:
         class_names: a name a class; empty where there are none.
         name: of the run; `source`: which of its states this is.
         folder: where results go that are given no other place.
+        settings: of the run; empty for a file of another program.
     """
 
     generator: nn.Module
@@ -33,30 +37,57 @@ class Trained:
     name: str
     source: str
     folder: Path
+    settings: dict[str, Any]
 
 
 def load(run: str) -> Trained:
     """What `Run` names."""
     import torch
 
-    from gan_fast.training import latest_run, load_generator
+    from gan_fast.training import checkpoint, latest_run, load_generator
 
     path = latest_run() if run == "latest" else Path(run)
     folder = path if path.is_dir() else path.parent
-    if path.is_file():
+    if path.is_file() and not checkpoint.NAME.fullmatch(path.name):
         from gan_fast.compat import checkpoints
 
         model = checkpoints.load(path, discriminator=False)
         if model.generator is None:
             raise ValueError(f"{path} holds no generator")
-        generator, names, name, source = model.generator, model.class_names, path.stem, str(path)
+        generator, names, name, source, settings = model.generator, model.class_names, path.stem, str(path), {}
     else:
-        generator, checkpoint = load_generator(path)
-        names, name = checkpoint.class_names, folder.resolve().name
-        source = f"step {checkpoint.step} of {name}"
+        generator, found = load_generator(path)
+        names, name, settings = found.class_names, folder.resolve().name, found.config
+        source = f"step {found.step} of {name}"
     names = tuple(names) or tuple(map(str, range(generator.c_dim)))
     generator = generator.to("cuda" if torch.cuda.is_available() else "cpu")
-    return Trained(generator, names if generator.c_dim else (), name, source, folder)
+    return Trained(generator, names if generator.c_dim else (), name, source, folder, settings)
+
+
+def scores_table(title: str, columns: dict[str, dict[str, Any]]) -> Table:
+    """Metrics by name, a column a measurement; what the first does not have is left out."""
+    from rich.table import Table
+
+    table = Table(title=title)
+    for name in ("", *columns):
+        table.add_column(name, justify="right" if name else "left")
+    for key, value in next(iter(columns.values())).items():
+        if isinstance(value, int | float) and key in columns["real halves"]:
+            kind = key.partition("_")[0]
+            form = "{:d}" if isinstance(value, int) else FORMS.get(kind, "{:.3f}")
+            name = key.replace(kind, kind.upper(), 1) if kind in FORMS else key.replace("_", " ")
+            table.add_row(name, *(form.format(values[key]) for values in columns.values()))
+    return table
+
+
+def protocol_line(protocol: dict[str, Any]) -> str:
+    """What the values of a table rest on, in a line."""
+    revision = f", revision {protocol['revision']}" if protocol["revision"] else ""
+    return (
+        f"Features: {protocol['features']}{revision}, {protocol['width']} an image; resized: {protocol['resize']};"
+        f" against {protocol['reference']}. FD and KD: lower is better; the rest: higher."
+        " real halves: the other half measured the same way, which is what a perfect generator would get."
+    )
 
 
 def numbers(option: str, text: str) -> list[int]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,20 +17,25 @@ from torch import Tensor
 
 from gan_fast import models
 from gan_fast.data import BatchSampler, ImageSet, open_data, seeded_generator, share
-from gan_fast.metrics import DigitsMetrics
+from gan_fast.metrics import metrics_for
 from gan_fast.training import checkpoint as checkpoints
 from gan_fast.training import stats
+from gan_fast.training.clock import START, Clock
 from gan_fast.training.config import TrainConfig, make_config
 from gan_fast.training.engine import Engine
 from gan_fast.training.evaluation import Evaluation, Stopped
 from gan_fast.training.health import first_nonfinite
 from gan_fast.training.prefetch import Prefetch
 from gan_fast.training.ranks import Ranks
+from gan_fast.training.report import write_report
 from gan_fast.training.runs import new_run_folder
 from gan_fast.training.transfer import transfer
 
 LOG_STEPS = 20
-CHANGEABLE = {"kimg", "device", "threads", "eval_kimg", "checkpoint_kimg", "keep_checkpoints", "keep_best"}
+CHANGEABLE = {
+    *("kimg", "device", "threads"),
+    *("eval_kimg", "eval_samples", "checkpoint_kimg", "keep_checkpoints", "keep_best"),
+}
 
 Report = Callable[[stats.Record], None]
 
@@ -49,7 +57,7 @@ class Trainer:
 
     Attributes:
         engine: networks, averages, optimisers.
-        metrics: digit metrics, where the data are the digits; otherwise None.
+        evaluation: grids and metrics, on rank 0.
         transferred: what `transfer` did not find in the checkpoint it started from.
     """
 
@@ -99,7 +107,6 @@ class Trainer:
         )
         # A run that has done nothing has nothing to save.
         self._saved = 0 if start is None else start.step
-        self.metrics = DigitsMetrics() if config.data == "digits" and ranks.first else None
         if self.device.type == "cpu":
             # Values near 1e-40 come up in Adam's moments and cost a hundred times a normal addition. NumPy, which the
             # data import, warns about the switch: hence at the end.
@@ -110,7 +117,8 @@ class Trainer:
             run.mkdir(parents=True, exist_ok=True)
             checkpoints.sweep(run)
             stats.rewind(run, -1 if start is None else start.step)
-            self.evaluation = Evaluation(run, self.metrics, self.network.c_dim)
+            metrics = functools.partial(metrics_for, config.data, self.data, config.eval_samples)
+            self.evaluation = Evaluation(run, metrics if config.eval_samples else None, self.network.c_dim)
         self.run_folder = run
 
     @classmethod
@@ -184,12 +192,17 @@ class Trainer:
                     if saves:
                         self.save()
                 if done:
+                    if self.ranks.first:
+                        write_report(self.run_folder)
                     return True
                 if self.step and (self.ranks.count == 1 or logs) and self.ranks.any(should_stop(), self.device):
                     self._check(progress.losses)
                     self.save()
                     return False
-                progress.losses.append((self.step, self.engine.step(*batches(self.step))))
+                progress.clock(START)
+                batch = batches(self.step)
+                progress.clock("data")
+                progress.losses.append((self.step, self.engine.step(*batch)))
 
     def save(self) -> None:
         """Write a checkpoint of this step, on rank 0, unless there is one."""
@@ -245,9 +258,10 @@ class Trainer:
         return self._best() == self.step
 
     def _best(self) -> int | None:
-        """The step with the lowest value of the metric that keep_best names."""
+        """The step with the lowest value of the metric that keep_best names, with or without its feature space."""
         metric = self.config.keep_best
-        found = [(r[metric], r["step"]) for r in stats.evaluations(self.run_folder) if metric in r]
+        records = stats.evaluations(self.run_folder)
+        found = [(r[name], r["step"]) for r in records for name in r if name == metric or name.startswith(f"{metric}_")]
         return min(found)[1] if found else None
 
     def _check(self, losses: list[tuple[int, dict[str, Tensor]]]) -> None:
@@ -277,6 +291,7 @@ class _Progress:
     def __init__(self, trainer: Trainer, batches: Prefetch):
         self.trainer, self.batches = trainer, batches
         self.losses: list[tuple[int, dict[str, Tensor]]] = []
+        self.clock = trainer.engine.mark = Clock(trainer.device)
         self._started, self._waited = time.perf_counter(), batches.waited
 
     @contextmanager
@@ -298,6 +313,10 @@ class _Progress:
         seconds = now - self._started
         record["seconds_per_kimg"] = seconds * 1000 / (len(self.losses) * config.batch)
         record["data_wait"] = (waited - self._waited) / seconds
+        steps, record["phase_ms"] = self.clock.take()
+        record["step_ms"] = [round(ms, 3) for ms in steps]
+        record["memory_mib"] = _peak_memory(self.trainer.device) / 2**20
+        record["Gmain_lag1"] = stats.autocorrelation(sums.get("Gmain", []))
         record["nonfinite_gradients"] = int(engine.nonfinite)
         if config.augment == "ada":
             record["ada_p"] = float(engine.ada_p)
@@ -306,6 +325,14 @@ class _Progress:
         self.losses.clear()
         self._started, self._waited = now, waited
         return record
+
+
+def _peak_memory(device: torch.device) -> int:
+    """The most bytes that the process has held: of the GPU's memory, or of the machine's."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    # Linux counts in KiB, macOS in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _is_free(run: Path, restart: bool) -> bool:

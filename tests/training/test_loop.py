@@ -94,6 +94,7 @@ def test_what_a_run_leaves(tiny, tmp_path):
         "fakes-00000008.png",
         "log.jsonl",
         "reals.png",
+        "report.html",
     ]
     generator, checkpoint = load_generator(run)
     assert generator(torch.zeros(2, 8), torch.eye(10)[:2]).shape == (2, 1, 8, 8)
@@ -146,21 +147,21 @@ def test_a_signal_while_metrics_are_computed_saves_and_stops(tiny, tmp_path, met
 
 def test_a_metric_that_fails_is_reported_and_training_goes_on(tiny, tmp_path, metrics):
     trainer = Trainer(tiny(), tmp_path / "r")
-    trainer.metrics.labels = torch.tensor([99])
+    trainer.evaluation.metrics.labels = torch.tensor([99])
     assert trainer.run()
     assert [set(r) - {"kind", "step", "kimg"} for r in evaluations(tmp_path / "r")] == [{"grid", "metric_error"}] * 2
 
 
-def test_the_best_checkpoint_is_kept(tiny, tmp_path, monkeypatch):
+def test_the_best_checkpoint_is_kept(tiny, tmp_path, metrics):
     class Metrics:
-        labels, real_halves = torch.arange(2), {"fd_digits": 0.3, "recall": 0.9}
+        labels, protocol, real_halves = torch.arange(2), {}, {"fd_digits": 0.3, "recall": 0.9}
         values = iter([9.0, 5.0, 2.0, 4.0, 3.0])
 
         def __call__(self, images, labels):
             return {"fd_digits": next(self.values), "recall": 0.5}
 
-    monkeypatch.setattr("gan_fast.training.loop.DigitsMetrics", Metrics)
     trainer = Trainer(tiny(eval_kimg=0.016, checkpoint_kimg=1000, keep_checkpoints=1), tmp_path)
+    trainer.evaluation.make_metrics = Metrics
     trainer.run()
     assert [p.name for p in list_checkpoints(tmp_path)] == [
         "checkpoint-00000004.safetensors",

@@ -41,7 +41,7 @@ _STYLE_DIGITS = {**_DIGITS, "gamma": 10.0, "penalty_interval": 4, "g_lr": 3e-3, 
 RECIPES: dict[str, dict[str, Any]] = {
     "digits": {},
     "dcgan-digits": _DIGITS,
-    "dcgan-digits-projection": {**_HINGE, "g_lr": 5e-4},
+    "dcgan-digits-projection": {**_HINGE, "g_lr": 4e-3, "d_lr": 4e-3},
     "ebgan-digits": {**_DIGITS, "objective": "ebgan", "penalty": "none", "g_lr": 1e-3, "d_lr": 1e-3, "beta1": 0.5},
     "progressive-digits": _STYLE_DIGITS,
     "biggan-digits": {**_HINGE, "g_lr": 1e-3},

@@ -539,6 +539,7 @@ GLOBALS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
     "builtins.set": _set,
     "__builtin__.set": _set,
+    "__builtin__.bytes": lambda budget: memoryview(b""),  # protocol 2 has no other way to write no bytes
     "argparse.Namespace": lambda budget: Namespace(),
     "dnnlib.util.EasyDict": lambda budget: {},
     "_codecs.encode": _encode,

@@ -8,11 +8,14 @@ import torch
 import torch.nn.functional as F
 
 from gan_fast.layers import (
+    BatchNorm2d,
     Blur,
     Conv2d,
+    Convolution,
     Downsample,
     EqualizedLinear,
     FromRGB,
+    MinibatchDiscrimination,
     MinibatchStdDev,
     ModulatedConv2d,
     ToRGB,
@@ -124,6 +127,50 @@ def test_even_kernel_is_refused(layer):
 def test_unknown_activation_is_refused(layer):
     with pytest.raises(ValueError, match=r"activation: got 'step', takes .*lrelu"):
         layer(4, 4, *([8] if layer is ModulatedConv2d else []), activation="step")
+
+
+def test_plain_convolution_formula(device):
+    layer = randomize(Convolution(4, 6, 4, stride=2, padding=1, groups=2, activation="lrelu", gain=0.5), device)
+    x = torch.randn(2, 4, 8, 6, dtype=torch.float64, device=device)
+    y = F.conv2d(x, layer.weight, layer.bias, stride=2, padding=1, groups=2)
+    assert_close(layer(x), F.leaky_relu(y, 0.2) * 0.5)
+
+
+def test_transposed_convolution_formula(device):
+    layer = randomize(Convolution(4, 6, 4, stride=2, padding=1, transposed=True), device)
+    x = torch.randn(2, 4, 3, 5, dtype=torch.float64, device=device)
+    assert_close(layer(x), F.conv_transpose2d(x, layer.weight, layer.bias, stride=2, padding=1))
+    assert layer(x).shape == (2, 6, 6, 10)
+
+
+@pytest.mark.parametrize("options", [{}, {"groups": 4}, {"stride": 2, "kernel_size": 4, "transposed": True}])
+def test_convolutions_start_with_the_variance_of_x(device, options):
+    x = torch.randn(4, 64, 32, 32, device=device)
+    y = Convolution(64, 64, **{"kernel_size": 3, **options}, bias=False).to(device)(x)[:, :, 2:-2, 2:-2]
+    assert y.std().item() == pytest.approx(1, abs=0.05)
+
+
+# ---------------------------------------------------------------- batch normalisation
+
+
+def test_batch_norm_is_pytorchs(device):
+    ours, theirs = (n.to(device, torch.float64) for n in (randomize(BatchNorm2d(4), device), torch.nn.BatchNorm2d(4)))
+    with torch.no_grad():
+        theirs.weight.copy_(1 + ours.scale)
+        theirs.bias.copy_(ours.shift)
+    x = 3 * torch.randn(5, 4, 6, 6, dtype=torch.float64, device=device) + 1
+    assert_close(ours(x), theirs(x))
+    assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def test_conditional_batch_norm(device):
+    layer = randomize(BatchNorm2d(4, c_dim=3), device)
+    x = torch.randn(5, 4, 6, 6, dtype=torch.float64, device=device)
+    c = torch.randn(5, 3, dtype=torch.float64, device=device)
+    normalised = (x - x.mean([0, 2, 3], keepdim=True)) / (x.var([0, 2, 3], unbiased=False, keepdim=True) + 1e-5).sqrt()
+    gamma, beta = layer.affine(c)[:, :, None, None].chunk(2, 1)
+    assert_close(layer(x, c), normalised * (1 + gamma) + beta)
+    assert_close(BatchNorm2d(4, c_dim=3).to(device, torch.float64)(x, c), normalised)  # conditions start without effect
 
 
 # ---------------------------------------------------------------- modulated convolution
@@ -244,6 +291,19 @@ def test_stddev_within_classes(device):
     labels = torch.tensor([0, 1, 0, 1], device=device)
     assert_close(MinibatchStdDev(2)(x, labels), MinibatchStdDev(2)(x))  # the groups n mod 2 are these classes
     assert not torch.equal(MinibatchStdDev(2)(x, labels.sort().values), MinibatchStdDev(2)(x))
+
+
+def test_minibatch_discrimination_formula(device):
+    layer = MinibatchDiscrimination(6, kernels=3, dims=2).to(device, torch.float64)
+    x = torch.randn(4, 6, dtype=torch.float64, device=device)
+    y = layer(x)
+    m = (x @ layer.weight).reshape(4, 3, 2)
+    for n in range(4):
+        for b in range(3):
+            want = sum(torch.exp(-(m[n, b] - m[k, b]).abs().sum()) for k in range(4) if k != n)
+            assert_close(y[n, 6 + b], want)
+    assert_close(y[:, :6], x)
+    assert_close(layer(x[:1].expand(4, -1))[:, 6:], torch.full([4, 3], 3.0, dtype=torch.float64, device=device))
 
 
 # ---------------------------------------------------------------- all

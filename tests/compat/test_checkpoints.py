@@ -410,6 +410,7 @@ def test_safetensors_say_what_they_are(tmp_path):
         ({"conv_clamp": "256"}, "conv_clamp is '256'"),
         ({"mbstd_group_size": -1}, "mbstd_group_size is -1"),
         ({"mbstd_group_size": [4]}, "mbstd_group_size is"),
+        ({"family": "r3gan"}, r"family 'r3gan'; gan_fast\.training\.load_generator"),
     ],
 )
 def test_metadata_is_not_trusted(tmp_path, network, named):

@@ -118,7 +118,7 @@ setup(
     packages=[*find_packages(include=["gan_fast", "gan_fast.*"]), "gan_fast.kernels", "gan_fast.benchmarks"],
     package_dir={"gan_fast.kernels": "kernels", "gan_fast.benchmarks": "benchmarks"},
     package_data={
-        "gan_fast": ["**/*.safetensors", "py.typed"],
+        "gan_fast": ["**/*.safetensors", "**/*.html", "py.typed"],
         "gan_fast.benchmarks": ["results/*.json", "report.html"],
     },
     ext_modules=modules(),

@@ -23,8 +23,8 @@ from gan_fast.benchmarks.costs import Cost
 from gan_fast.benchmarks.traffic import Traffic, make_fake
 from gan_fast.losses import logistic_discriminator, logistic_generator
 from gan_fast.models.stylegan2 import build
-from gan_fast.training.ema import averaged
-from gan_fast.training.phases import lazy_adam
+from gan_fast.training.ema import Averages
+from gan_fast.training.engine import lazy_adam
 
 PHASES = ("G forward", "D forward", "G", "D", "R1", "path length", "step")
 SMALL = {"channel_base": 8192, "conv_clamp": None}
@@ -84,8 +84,8 @@ def phases(
     seed = torch.tensor([1, 2], device=device)
     if fake is not None:
         z, x, seed, c = (t if t is None else fake.from_tensor(t) for t in (z, x, seed, c))
-    average = averaged(generator, n, 10, 0.05) if fake is None else None
-    g_adam, d_adam = (lazy_adam(m, 2e-3, (0.0, 0.99), None) for m in (generator, discriminator))
+    average = Averages(generator, [10], 0.05) if fake is None else None
+    g_adam, d_adam = (lazy_adam(m.parameters(), 2e-3, (0.0, 0.99), None) for m in (generator, discriminator))
 
     def gradients(loss: Tensor, module: torch.nn.Module) -> list[Tensor]:
         parameters = list(module.parameters())
@@ -126,7 +126,7 @@ def phases(
             loss().mean().backward()
             adam.step()
             adam.zero_grad()
-        average.update_parameters(generator)
+        average.update(generator, 10**6, n)
         return []
 
     g_main, d_main = lambda: gradients(g_loss(), generator), lambda: gradients(d_loss(), discriminator)

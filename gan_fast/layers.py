@@ -1,4 +1,4 @@
-"""The layers of StyleGAN-family networks, as nn.Modules over gan_fast.ops, for our models and for anyone's.
+"""The layers of GANs, as nn.Modules over gan_fast.ops, for our models and for anyone's.
 
 Equalised learning rate (Karras et al. 2018, arXiv 1710.10196, section 4.1): weights start as N(0, 1) and are scaled in
 every forward pass by lr_multiplier / sqrt(fan_in), so that Adam moves all layers at the same relative speed.
@@ -14,10 +14,34 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gan_fast.ops import bias_act, conv2d_resample, minibatch_stddev, modulated_conv2d, setup_filter
+from gan_fast.ops import (
+    bias_act,
+    conv2d,
+    conv2d_resample,
+    conv_transpose2d,
+    downsample2d,
+    filter2d,
+    minibatch_stddev,
+    modulated_conv2d,
+    setup_filter,
+    upsample2d,
+)
 from gan_fast.ops.bias_act import ACTIVATIONS
 
-__all__ = ["Conv2d", "EqualizedLinear", "FromRGB", "MinibatchStdDev", "ModulatedConv2d", "ToRGB"]
+__all__ = [
+    "BatchNorm2d",
+    "Blur",
+    "Conv2d",
+    "Convolution",
+    "Downsample",
+    "EqualizedLinear",
+    "FromRGB",
+    "MinibatchDiscrimination",
+    "MinibatchStdDev",
+    "ModulatedConv2d",
+    "ToRGB",
+    "Upsample",
+]
 
 NOISE_MODES = ("random", "const", "none")
 
@@ -283,6 +307,197 @@ class MinibatchStdDev(nn.Module):
 
     def extra_repr(self) -> str:
         return f"group_size={self.group_size}, num_channels={self.num_channels}"
+
+
+class Convolution(nn.Module):
+    """y = act(conv(x, W) + b) gain, with W as it is: for networks without equalised learning rate.
+
+    Args:
+        in_channels, out_channels: C and O.
+        kernel_size, stride, padding: of the convolution; padding None keeps the size at stride 1.
+        groups: channels are convolved in so many groups.
+        bias: whether to add b, [O], which starts as 0.
+        activation: a name that `gan_fast.ops.bias_act` takes.
+        gain: of the activation; None: its default.
+        transposed: the adjoint of a convolution, which enlarges by the stride.
+        std: W starts as N(0, std^2); None: 1 / sqrt(fan_in), which keeps the variance of x.
+
+    Shapes: x [N, C, H, W] -> y [N, O, H', W'], in the dtype of x. The weight is [O, C / groups, k, k], or transposed
+    [C, O / groups, k, k].
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        stride: int = 1,
+        padding: int | None = None,
+        groups: int = 1,
+        bias: bool = True,
+        activation: str = "linear",
+        gain: float | None = None,
+        transposed: bool = False,
+        std: float | None = None,
+    ):
+        super().__init__()
+        _check(activation)
+        self.activation, self.gain, self.transposed = activation, gain, transposed
+        self.geometry = {
+            "stride": stride,
+            "padding": kernel_size // 2 if padding is None else padding,
+            "groups": groups,
+        }
+        shape = (in_channels, out_channels // groups) if transposed else (out_channels, in_channels // groups)
+        fan_in = in_channels * kernel_size**2 / (groups * (stride**2 if transposed else 1))
+        self.weight = nn.Parameter(
+            torch.randn(*shape, kernel_size, kernel_size) * (fan_in**-0.5 if std is None else std)
+        )
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv = conv_transpose2d if self.transposed else conv2d
+        y = conv(x, self.weight.to(x.dtype), **self.geometry)
+        if self.bias is None and self.activation == "linear":
+            return y
+        return bias_act(y, self.bias, act=self.activation, gain=self.gain)
+
+    def extra_repr(self) -> str:
+        return f"{list(self.weight.shape)}, {self.geometry}, activation={self.activation!r}"
+
+
+class BatchNorm2d(nn.Module):
+    """y = (x - mean) / sqrt(var + eps) * (1 + g) + b, with statistics of each channel over the batch.
+
+    Without labels g and b are parameters; with labels, or any vector of conditions, they are linear in it: conditional
+    batch normalisation. In evaluation the running statistics stand for the batch's.
+
+    Args:
+        channels: C.
+        c_dim: size of the vector of conditions; 0: none.
+        momentum: of the running statistics.
+        eps: keeps the division in bounds.
+
+    Shapes: x [N, C, H, W], c [N, c_dim] -> y as x, in its dtype.
+
+    Source: Ioffe and Szegedy, arXiv 1502.03167; conditional: Dumoulin et al., arXiv 1610.07629, equation 5, and de
+    Vries et al., arXiv 1707.00683.
+    """
+
+    def __init__(self, channels: int, c_dim: int = 0, momentum: float = 0.1, eps: float = 1e-5):
+        super().__init__()
+        self.momentum, self.eps, self.c_dim = momentum, eps, c_dim
+        if c_dim:
+            self.affine = nn.Linear(c_dim, 2 * channels, bias=False)
+            nn.init.zeros_(self.affine.weight)
+        else:
+            self.scale, self.shift = (nn.Parameter(torch.zeros(channels)) for _ in range(2))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        statistics = (self.running_mean, self.running_var)
+        if not self.c_dim:
+            affine = (1 + self.scale, self.shift)
+            return nn.functional.batch_norm(x, *statistics, *affine, self.training, self.momentum, self.eps)
+        y = nn.functional.batch_norm(x, *statistics, None, None, self.training, self.momentum, self.eps)
+        g, b = self.affine(c.to(self.affine.weight.dtype)).to(x.dtype)[:, :, None, None].chunk(2, 1)
+        return torch.addcmul(b, y, 1 + g)
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Appends to each row of features how close it is to the other rows of the batch.
+
+        M[n] = x[n] T, as a matrix [kernels, dims];  o[n, b] = sum over m != n of exp(-|M[n, b] - M[m, b]|_1)
+
+    Args:
+        in_features: A.
+        kernels: B, how many statistics.
+        dims: C, the size of the space that each compares in.
+
+    Shapes: x [N, A] -> y [N, A + B], in the dtype of x.
+
+    Source: Salimans et al., Improved Techniques for Training GANs, arXiv 1606.03498, section 3.2.
+    """
+
+    def __init__(self, in_features: int, kernels: int = 16, dims: int = 8):
+        super().__init__()
+        self.kernels, self.dims = kernels, dims
+        self.weight = nn.Parameter(torch.randn(in_features, kernels * dims) * in_features**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        m = (x @ self.weight.to(x.dtype)).unflatten(1, (self.kernels, self.dims))
+        closeness = (m[:, None] - m).abs().sum(3).neg().exp()
+        return torch.cat([x, closeness.sum(1) - 1], 1)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}, kernels={self.kernels}, dims={self.dims}"
+
+
+class _Resample(nn.Module):
+    """Holds a FIR filter with unit sum and a whole factor."""
+
+    def __init__(self, resample_filter: Sequence[float], factor: int):
+        super().__init__()
+        if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
+            raise ValueError(f"factor: got {factor!r}, takes an integer from 1")
+        self.factor = factor
+        self.register_buffer("resample_filter", setup_filter(resample_filter))
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor}, taps={self.resample_filter.shape[-1]}"
+
+
+class Blur(_Resample):
+    """y = x convolved with a FIR low-pass of unit sum, along both axes; zeros lie around the image.
+
+    Args:
+        resample_filter: its taps.
+
+    Shapes: x [N, C, H, W] -> y [N, C, H, W], in the dtype of x. The filter is a buffer.
+    """
+
+    def __init__(self, resample_filter: Sequence[float] = (1, 2, 1)):
+        super().__init__(resample_filter, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return filter2d(x, self.resample_filter)
+
+
+class Upsample(_Resample):
+    """Puts factor - 1 zeros between samples and low-passes with gain factor^2: an image keeps its level.
+
+    Args:
+        factor: whole factor by which the output is larger.
+        resample_filter: taps of the FIR low-pass.
+
+    Shapes: x [N, C, H, W] -> y [N, C, H factor, W factor], in the dtype of x. The filter is a buffer.
+    """
+
+    def __init__(self, factor: int = 2, resample_filter: Sequence[float] = (1, 3, 3, 1)):
+        super().__init__(resample_filter, factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upsample2d(x, self.resample_filter, up=self.factor)
+
+
+class Downsample(_Resample):
+    """Low-passes and keeps every factor-th sample: pooling without aliases (BlurPool, Zhang 2019, arXiv 1904.11486).
+
+    Args:
+        factor: whole factor by which the output is smaller.
+        resample_filter: taps of the FIR low-pass.
+
+    Shapes: x [N, C, H, W] -> y [N, C, H / factor, W / factor], in the dtype of x. Zeros lie around the image (BlurPool
+    reflects it). The filter is a buffer.
+    """
+
+    def __init__(self, factor: int = 2, resample_filter: Sequence[float] = (1, 3, 3, 1)):
+        super().__init__(resample_filter, factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return downsample2d(x, self.resample_filter, down=self.factor)
 
 
 def _check(activation: str, kernel_size: int = 1) -> None:

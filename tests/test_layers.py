@@ -1,10 +1,27 @@
 """The layers against their formulas, written out in plain PyTorch and float64."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from gan_fast.layers import Conv2d, EqualizedLinear, FromRGB, MinibatchStdDev, ModulatedConv2d, ToRGB
+from gan_fast.layers import (
+    BatchNorm2d,
+    Blur,
+    Conv2d,
+    Convolution,
+    Downsample,
+    EqualizedLinear,
+    FromRGB,
+    MinibatchDiscrimination,
+    MinibatchStdDev,
+    ModulatedConv2d,
+    ToRGB,
+    Upsample,
+)
+from gan_fast.models import stylegan2
 
 assert_close = torch.testing.assert_close
 
@@ -110,6 +127,50 @@ def test_even_kernel_is_refused(layer):
 def test_unknown_activation_is_refused(layer):
     with pytest.raises(ValueError, match=r"activation: got 'step', takes .*lrelu"):
         layer(4, 4, *([8] if layer is ModulatedConv2d else []), activation="step")
+
+
+def test_plain_convolution_formula(device):
+    layer = randomize(Convolution(4, 6, 4, stride=2, padding=1, groups=2, activation="lrelu", gain=0.5), device)
+    x = torch.randn(2, 4, 8, 6, dtype=torch.float64, device=device)
+    y = F.conv2d(x, layer.weight, layer.bias, stride=2, padding=1, groups=2)
+    assert_close(layer(x), F.leaky_relu(y, 0.2) * 0.5)
+
+
+def test_transposed_convolution_formula(device):
+    layer = randomize(Convolution(4, 6, 4, stride=2, padding=1, transposed=True), device)
+    x = torch.randn(2, 4, 3, 5, dtype=torch.float64, device=device)
+    assert_close(layer(x), F.conv_transpose2d(x, layer.weight, layer.bias, stride=2, padding=1))
+    assert layer(x).shape == (2, 6, 6, 10)
+
+
+@pytest.mark.parametrize("options", [{}, {"groups": 4}, {"stride": 2, "kernel_size": 4, "transposed": True}])
+def test_convolutions_start_with_the_variance_of_x(device, options):
+    x = torch.randn(4, 64, 32, 32, device=device)
+    y = Convolution(64, 64, **{"kernel_size": 3, **options}, bias=False).to(device)(x)[:, :, 2:-2, 2:-2]
+    assert y.std().item() == pytest.approx(1, abs=0.05)
+
+
+# ---------------------------------------------------------------- batch normalisation
+
+
+def test_batch_norm_is_pytorchs(device):
+    ours, theirs = (n.to(device, torch.float64) for n in (randomize(BatchNorm2d(4), device), torch.nn.BatchNorm2d(4)))
+    with torch.no_grad():
+        theirs.weight.copy_(1 + ours.scale)
+        theirs.bias.copy_(ours.shift)
+    x = 3 * torch.randn(5, 4, 6, 6, dtype=torch.float64, device=device) + 1
+    assert_close(ours(x), theirs(x))
+    assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def test_conditional_batch_norm(device):
+    layer = randomize(BatchNorm2d(4, c_dim=3), device)
+    x = torch.randn(5, 4, 6, 6, dtype=torch.float64, device=device)
+    c = torch.randn(5, 3, dtype=torch.float64, device=device)
+    normalised = (x - x.mean([0, 2, 3], keepdim=True)) / (x.var([0, 2, 3], unbiased=False, keepdim=True) + 1e-5).sqrt()
+    gamma, beta = layer.affine(c)[:, :, None, None].chunk(2, 1)
+    assert_close(layer(x, c), normalised * (1 + gamma) + beta)
+    assert_close(BatchNorm2d(4, c_dim=3).to(device, torch.float64)(x, c), normalised)  # conditions start without effect
 
 
 # ---------------------------------------------------------------- modulated convolution
@@ -232,6 +293,19 @@ def test_stddev_within_classes(device):
     assert not torch.equal(MinibatchStdDev(2)(x, labels.sort().values), MinibatchStdDev(2)(x))
 
 
+def test_minibatch_discrimination_formula(device):
+    layer = MinibatchDiscrimination(6, kernels=3, dims=2).to(device, torch.float64)
+    x = torch.randn(4, 6, dtype=torch.float64, device=device)
+    y = layer(x)
+    m = (x @ layer.weight).reshape(4, 3, 2)
+    for n in range(4):
+        for b in range(3):
+            want = sum(torch.exp(-(m[n, b] - m[k, b]).abs().sum()) for k in range(4) if k != n)
+            assert_close(y[n, 6 + b], want)
+    assert_close(y[:, :6], x)
+    assert_close(layer(x[:1].expand(4, -1))[:, 6:], torch.full([4, 3], 3.0, dtype=torch.float64, device=device))
+
+
 # ---------------------------------------------------------------- all
 
 
@@ -256,3 +330,67 @@ def test_second_order_gradients(device):
     synthesis = randomize(ModulatedConv2d(4, 2, 6, resolution=(4, 6), up=2), device)
     assert torch.autograd.gradgradcheck(conv, (x[:1],))
     assert torch.autograd.gradgradcheck(lambda x, w: synthesis(x, w, noise_mode="const"), (x[:1], w[:1]))
+
+
+# ---------------------------------------------------------------- resampling
+
+
+def test_blur_formula(device):
+    x = torch.randn(2, 3, 6, 7, dtype=torch.float64, device=device)
+    taps = torch.tensor([1.0, 3.0, 1.0], dtype=torch.float64, device=device) / 5
+    f = torch.outer(taps, taps).expand(3, 1, 3, 3)
+    assert_close(Blur((1, 3, 1)).to(device)(x), F.conv2d(x, f, padding=1, groups=3))
+
+
+def filtered(x, taps, before, after, gain):
+    """Zeros around, and convolution with the taps along both axes."""
+    taps = torch.tensor(taps, dtype=x.dtype, device=x.device).flip(0) / sum(taps)
+    f = torch.outer(taps, taps).expand(x.shape[1], 1, len(taps), len(taps))
+    return F.conv2d(F.pad(x, [before, after] * 2), f * gain, groups=x.shape[1])
+
+
+@pytest.mark.parametrize(("factor", "taps"), [(2, (1, 3, 3, 1)), (2, (1, 4, 2)), (3, (1, 2, 3, 4, 1))])
+def test_upsample_and_downsample_formulas(device, factor, taps):
+    x = torch.randn(2, 3, 6, 12, dtype=torch.float64, device=device)
+    n = len(taps)
+    spread = x.new_zeros(2, 3, 6 * factor, 12 * factor)
+    spread[:, :, ::factor, ::factor] = x
+    true = filtered(spread, taps, (n + factor - 1) // 2, (n - factor) // 2, factor**2)
+    assert_close(Upsample(factor, taps).to(device)(x), true)
+    true = filtered(x, taps, (n - factor + 1) // 2, (n - factor) // 2, 1)[:, :, ::factor, ::factor]
+    assert_close(Downsample(factor, taps).to(device)(x), true)
+
+
+def test_bad_factors_are_named():
+    for factor in (0, 1.5, True):
+        with pytest.raises(ValueError, match="factor"):
+            Upsample(factor)
+
+
+# ---------------------------------------------------------------- docs/layers.md
+
+
+def test_the_page_draws_the_models_images():
+    """The generator in forty lines of docs/layers.md, with the weights of gan_fast.models.stylegan2."""
+    page = (Path(__file__).parents[1] / "docs" / "layers.md").read_text()
+    (code,) = re.findall(r"```python\n(# generator\n.*?)```", page, re.S)
+    assert len(code.splitlines()) <= 40
+    names = {}
+    exec(code, names)
+    mine = names["Generator"](z_dim=8, w_dim=8, side=16, layers=2, width=128)
+    true, _ = stylegan2.build("digits", c_dim=0, img_channels=3, z_dim=8, w_dim=8, channel_base=128, channel_max=512)
+    for module in (mine, true):
+        torch.manual_seed(5)
+        for _, p in sorted(module.named_parameters(), key=lambda item: renamed(item[0])):
+            torch.nn.init.normal_(p)
+    z = torch.randn(3, 8)
+    noise_off = {"noise_mode": "none"}
+    assert_close(mine(z, **noise_off), true(z, **noise_off))
+
+
+def renamed(name):
+    """A parameter's name in gan_fast.models.stylegan2, for one in the page's generator."""
+    name = re.sub(r"^mapping\.(\d)\.", r"mapping.fc\1.", name)
+    name = re.sub(r"^blocks\.(\d)\.", lambda m: f"synthesis.b{8 << int(m[1])}.", name)
+    name = re.sub(r"^(const|torgb)", r"synthesis.b4.\1", name)
+    return re.sub(r"^conv\.", "synthesis.b4.conv1.", name)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from gan_fast.training import TrainConfig, Trainer
+    from gan_fast.training.ranks import Ranks
 
 PLAIN_SECONDS = 10.0
 # Metric in the log, its name in tables, and how it is written.
@@ -23,7 +27,7 @@ METRICS = (
     ("class_accuracy", "class accuracy", "{:.3f}"),
     ("samples", "samples", "{:d}"),
 )
-LOSSES = (("Gmain", "G"), ("Dmain", "D"), ("r1", "R1"))
+LOSSES = (("Gmain", "G"), ("Dmain", "D"), ("penalty", "penalty"))
 
 
 def train(
@@ -36,7 +40,12 @@ def train(
     outdir: Annotated[
         Path | None, typer.Option(help="Folder of the run; the next free runs/NNNNN-DATA if absent.")
     ] = None,
-    resume: Annotated[str | None, typer.Option(help="Run folder, checkpoint file, or 'latest'.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(help="Run folder, checkpoint, or 'latest'; that with --outdir: there, or start."),
+    ] = None,
+    transfer: Annotated[str | None, typer.Option(help="Run or checkpoint whose weights to start from.")] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="Processes, one a GPU (or with --device cpu a share of cores).")] = 1,
     config: Annotated[Path | None, typer.Option(help="Settings as TOML; the other options go over it.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; 0: one up to 32x32, else one a core.")] = None,
@@ -47,6 +56,7 @@ def train(
 ) -> None:
     """Train a generator; with no options, a class-conditional StyleGAN2 on real handwritten digits.
 
+    With --gpus the command starts itself again under torchrun; to use several machines, run it under torchrun yourself.
     The run's folder gets log.jsonl, checkpoints, and grids of fixed latents (fakes-STEP.png, a row a class). Ctrl-C
     saves a checkpoint first. The same command gives the same weights again.
 
@@ -57,6 +67,12 @@ def train(
     gan-fast train --seed 1 --kimg 10 --outdir runs/short
 
     gan-fast train --resume latest --kimg 80
+
+    gan-fast train --resume latest --outdir runs/mine --kimg 80
+
+    gan-fast train --gpus 2 --device cpu
+
+    gan-fast train --data photos/ --preset auto --set "model={img_resolution=64}" --gpus 8
 
     gan-fast train --data photos/ --preset cifar --set eval_kimg=50 --set style_mixing=0.9
 
@@ -75,35 +91,65 @@ def train(
             "seed": seed,
             "device": device,
             "threads": threads,
+            "transfer": transfer,
         }.items()
         if value is not None
     } | _parse_settings(setting or [])
-    from gan_fast.training import Trainer, latest_run, load_config, make_config, stop_signals
+    from gan_fast.training import load_config, make_config, stop_signals
+    from gan_fast.training.ranks import ranks_of_torchrun, run_under_torchrun
 
-    console = Console(highlight=False)
-    if resume is not None:
-        if config is not None or outdir is not None:
-            raise ValueError(
-                "--resume: a resumed run keeps its settings and its folder; give no --config and no --outdir"
-            )
-        trainer = Trainer.resume(latest_run() if resume == "latest" else resume, **given)
+    elsewhere = config is not None or outdir is not None
+    if resume is not None and elsewhere and (resume != "latest" or outdir is None):
+        raise ValueError("--resume: a resumed run keeps its settings and its folder; give no --config and no --outdir")
+    count = int(os.environ.get("WORLD_SIZE", gpus))
+    given = {**(load_config(config) if config else {}), **given}
+    settings = None if resume is not None and outdir is None else make_config(count, **given)
+    if print_config and settings is not None:
+        typer.echo(_as_toml(settings))
+        return
+    if gpus > 1 and "RANK" not in os.environ:
+        run_under_torchrun(gpus, sys.argv[1:])
+    with ranks_of_torchrun(settings.device if settings else given.get("device", "auto")) as ranks:
+        console = Console(highlight=False, quiet=not ranks.first)
+        trainer = _make_trainer(console, ranks, settings, given, outdir, resume)
+        _describe(console, trainer)
+        with stop_signals() as stopped, _progress(console, trainer) as report:
+            finished = trainer.run(report, lambda: stopped() is not None)
+        if not finished:
+            name = stopped().name if stopped() else "a signal to another rank"
+            console.print(f"Stopped by {name} at {trainer.kimg:.1f} kimg; the state is saved. To go on:")
+            console.print(f"gan-fast train --resume {trainer.run_folder}", soft_wrap=True)
+            raise typer.Exit(128 + (stopped() or signal.SIGTERM))
+        if ranks.first:
+            _summarise(console, trainer)
+
+
+def _make_trainer(
+    console: Any,
+    ranks: Ranks,
+    settings: TrainConfig | None,
+    given: dict[str, Any],
+    outdir: Path | None,
+    resume: str | None,
+) -> Trainer:
+    """A new run, or where `resume` names one that run."""
+    from gan_fast.training import Trainer, latest_run
+    from gan_fast.training.checkpoint import list_checkpoints
+
+    if resume is None:
+        trainer = Trainer(settings, outdir, ranks=ranks)
+    elif outdir is not None and not (outdir.is_dir() and list_checkpoints(outdir)):
+        trainer = Trainer(settings, outdir, restart=True, ranks=ranks)
+    else:
+        changes = given if outdir is None else settings.model_dump()
+        path = resume if resume != "latest" else latest_run() if outdir is None else outdir
+        trainer = Trainer.resume(path, ranks=ranks, **changes)
         if trainer.step >= trainer.config.steps:
             raise ValueError(f"--resume: {trainer.run_folder} has its {trainer.kimg:g} kimg; ask for more with --kimg")
         console.print(f"Resuming {trainer.run_folder} at {trainer.kimg:.1f} kimg", soft_wrap=True)
-    else:
-        settings = make_config(**{**(load_config(config) if config else {}), **given})
-        if print_config:
-            typer.echo(_as_toml(settings))
-            return
-        trainer = Trainer(settings, outdir)
-    _describe(console, trainer)
-    with stop_signals() as stopped, _progress(console, trainer) as report:
-        finished = trainer.run(report, lambda: stopped() is not None)
-    if not finished:
-        console.print(f"Stopped by {stopped().name} at {trainer.kimg:.1f} kimg; the state is saved. To go on:")
-        console.print(f"gan-fast train --resume {trainer.run_folder}", soft_wrap=True)
-        raise typer.Exit(128 + stopped())
-    _summarise(console, trainer)
+    for line in trainer.transferred:
+        console.print(f"Not taken over: {line}", soft_wrap=True)
+    return trainer
 
 
 def _parse_settings(settings: Iterable[str]) -> dict[str, Any]:
@@ -135,7 +181,9 @@ def _as_toml(config: TrainConfig) -> str:
 
 
 def _describe(console: Any, trainer: Trainer) -> None:
-    size = [sum(p.numel() for p in net.parameters()) for net in (trainer.generator, trainer.discriminator)]
+    size = [
+        sum(p.numel() for p in net.parameters()) for net in (trainer.engine.generator, trainer.engine.discriminator)
+    ]
     network = trainer.network
     classes = f"{network.c_dim} classes" if network.c_dim else "no classes"
     console.print(
@@ -192,7 +240,9 @@ class _progress:
         if "seconds_per_kimg" in v:
             parts.append(f"s/kimg {v['seconds_per_kimg']:.2f}")
         parts += [f"{name} {v[key]:.3g}" for key, name in LOSSES if key in v]
-        if "fd_digits" in v:
+        if "metric_error" in v:
+            parts.append(f"metrics failed: {v['metric_error']}")
+        elif "fd_digits" in v:
             parts.append(f"FD_digits {v['fd_digits']:.2f}  recall {v['recall']:.3f}")
         return "  ".join(parts)
 
@@ -223,9 +273,8 @@ def _summarise(console: Any, trainer: Trainer) -> None:
         console.print("real halves: one half of the real digits measured against the other, as the generated ones are.")
     else:
         console.print("No metrics: there is no feature network for these data; judge by the grids and the losses.")
-    console.print(
-        f"Grid: {trainer.grid_path()}   (real images: {run / 'reals.png'}; log: {run / 'log.jsonl'})", soft_wrap=True
-    )
+    grid = trainer.evaluation.grid_path(trainer.step)
+    console.print(f"Grid: {grid}   (real images: {run / 'reals.png'}; log: {run / 'log.jsonl'})", soft_wrap=True)
     names = trainer.data.class_names
     choice = f" --classes {names[min(3, len(names) - 1)]}" if trainer.network.c_dim else ""
     console.print(f"Next: gan-fast generate {run}{choice} --psi 0.7", soft_wrap=True)

@@ -33,4 +33,5 @@ def digits(resolution: int = 16) -> ImageSet:
     if resolution != 8:
         x = F.interpolate(x, size=(resolution, resolution), mode="bicubic", align_corners=False)
     images = (x * 255).round().clamp(0, 255).to(torch.uint8)
-    return ImageSet(images, torch.from_numpy(scans.target).long(), tuple("0123456789"))
+    origin = {"source": "digits", "kind": "built in", "resolution": resolution, "channels": 1, "filter": "bicubic"}
+    return ImageSet(images, torch.from_numpy(scans.target).long(), tuple("0123456789"), origin=origin)

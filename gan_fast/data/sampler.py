@@ -17,6 +17,21 @@ def seeded_generator(seed: int, step: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(key, "little") >> 1)
 
 
+def share(x: Tensor, index: int, count: int, group: int = 1) -> Tensor:
+    """Part `index` of `count` equal parts of a batch: [N, ...] -> [N / count, ...].
+
+    A batch is a function of the step alone, so that images and their order are the same for every number of ranks; each
+    rank takes its share. With m = N / group / count, that is columns index m to (index + 1) m of the batch read as
+    [group, N / group]: whole groups of minibatch stddev, and `gan_fast.ops.minibatch_stddev` finds them again there.
+
+    Raises:
+        ValueError: there are no equal parts of whole groups, or not as many.
+    """
+    if not 0 <= index < count or len(x) % (group * count):
+        raise ValueError(f"batch: {len(x)} samples in groups of {group} have no equal share {index} of {count}")
+    return x.unflatten(0, (group, count, -1))[:, index].flatten(0, 1)
+
+
 class BatchSampler:
     """Indices of the batch at any step.
 

@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_fast.layers import Conv2d, EqualizedLinear, FromRGB, MinibatchStdDev, ModulatedConv2d, ToRGB
+from gan_fast.models import common
 from gan_fast.ops import downsample2d, setup_filter, upsample2d
 
 ARCHITECTURES = ("orig", "skip", "resnet")
@@ -101,9 +102,9 @@ class Mapping(nn.Module):
         """Map z and c; update_emas also moves w_avg towards the mean of this batch."""
         inputs = []
         if self.z_dim > 0:
-            inputs.append(_normalize(_rows("z", z, self.z_dim, self.fc0.weight)))
+            inputs.append(_normalize(common.rows("z", z, self.z_dim, self.fc0.weight)))
         if self.c_dim > 0:
-            inputs.append(_normalize(self.embed(_rows("c", c, self.c_dim, self.fc0.weight))))
+            inputs.append(_normalize(self.embed(common.rows("c", c, self.c_dim, self.fc0.weight))))
         elif c is not None and c.numel() > 0:
             raise ValueError(f"c: got shape {list(c.shape)}, takes None or [N, 0] as c_dim is 0")
         if inputs[0].shape[0] != inputs[-1].shape[0]:
@@ -485,15 +486,13 @@ class Discriminator(nn.Module):
 
     def forward(self, img: Tensor, c: Tensor | None = None) -> Tensor:
         """Judge img [N, img_channels, H, W] with labels c [N, c_dim]; the logits have the parameters' dtype."""
-        if img.ndim != 4 or img.shape[1:] != (self.img_channels, *self.size):
-            want = ", ".join(str(n) for n in (self.img_channels, *self.size))
-            raise ValueError(f"img: got shape {list(img.shape)}, takes [N, {want}]")
+        first = getattr(self, self.names[0]).conv0 if self.names else self.b4.conv
+        img = common.images(img, self.img_channels, self.size, like=first.weight)
         if self.mapping is None and c is not None and c.numel() > 0:
             raise ValueError(f"c: got shape {list(c.shape)}, takes None or [N, 0] as c_dim is 0")
         cmap = None if self.mapping is None else self.mapping(None, c)
         if cmap is not None and cmap.shape[0] != img.shape[0]:
             raise ValueError(f"c: got {cmap.shape[0]} labels, takes one for each of the {img.shape[0]} images")
-        first = getattr(self, self.names[0]).conv0 if self.names else self.b4.conv
         img = img.contiguous(memory_format=_memory_format(first.weight))
         x = None
         for name in self.names:
@@ -556,9 +555,7 @@ def preset(name: str, **overrides) -> Config:
 
     Raises ValueError for a name that PRESETS lacks and for an unknown field.
     """
-    if name not in PRESETS:
-        raise ValueError(f"preset: got {name!r}, takes {', '.join(PRESETS)}")
-    return dataclasses.replace(PRESETS[name], **_known(overrides))
+    return common.preset(PRESETS, name, **overrides)
 
 
 def build(config: str | Config | MappingType, **overrides) -> tuple[Generator, Discriminator]:
@@ -566,11 +563,7 @@ def build(config: str | Config | MappingType, **overrides) -> tuple[Generator, D
 
     `build(dataclasses.asdict(config))` makes the same pair again.
     """
-    if isinstance(config, str):
-        config = preset(config)
-    elif not isinstance(config, Config):
-        config = Config(**_known(config))
-    config = dataclasses.replace(config, **_known(overrides))
+    config = common.configure(Config, PRESETS, config, overrides)
     shared = {name: getattr(config, name) for name in _SHARED}
     generator = Generator(
         config.z_dim,
@@ -604,14 +597,6 @@ _SHARED = (
 
 
 # ---------------------------------------------------------------- shared rules
-
-
-def _known(fields: MappingType) -> dict:
-    names = [f.name for f in dataclasses.fields(Config)]
-    unknown = [name for name in fields if name not in names]
-    if unknown:
-        raise ValueError(f"fields: got {', '.join(map(repr, unknown))}, takes {', '.join(names)}")
-    return dict(fields)
 
 
 def _check_architecture(architecture: str) -> None:
@@ -648,12 +633,6 @@ def _channels(size: tuple[int, int], channel_base: int, channel_max: int) -> int
             f" takes integers from {min(size)} and from 1 at this resolution"
         )
     return channels
-
-
-def _rows(name: str, x: Tensor | None, dim: int, like: Tensor) -> Tensor:
-    if x is None or x.ndim != 2 or x.shape[1] != dim:
-        raise ValueError(f"{name}: got {None if x is None else list(x.shape)}, takes a tensor of shape [N, {dim}]")
-    return x.to(like.dtype)
 
 
 def _normalize(x: Tensor) -> Tensor:

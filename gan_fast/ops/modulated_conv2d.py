@@ -300,20 +300,23 @@ def modulated_conv2d(
     gain: float | None = None,
     clamp: float | None = None,
     eps: float = 1e-8,
+    input_gain: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
     """Convolves each sample with weights scaled by its style, normalised, then adds noise and bias and activates.
 
         y[n, o] = clamp(act(d[n, o] * conv(s[n] * x[n], w)[o] + strength * noise[n] + b[o]) * gain)
-        d[n, o] = 1 / sqrt(sum over i, taps of (s[n, i] w[o, i, taps])^2 + eps), 1 without demodulation
+        d[n, o] = input_gain / sqrt(sum over i, taps of (s[n, i] w[o, i, taps])^2 + eps)
 
     which equals convolving with the weights s[n, i] w[o, i] d[n, o], one set a sample, without ever forming them.
+    Without demodulation d = input_gain.
 
     x: [N, I, H, W]. w: [O, I, kh, kw]. s: [N, I]. noise: anything that broadcasts to [N, 1, H', W'], or None. strength:
     of the noise, one number, 1 if None. up, down, padding, f, flip_weight: as in `conv2d_resample`. b, act, alpha,
-    gain, clamp: as in `bias_act`. w, s, noise, strength and b may have any floating dtype; d is computed in float32 or
-    higher. In float16 with demodulation w and s are divided by their largest magnitudes first, which cancels in d and
-    keeps the sums in range.
+    gain, clamp: as in `bias_act`. input_gain: one positive number, 1 if None, that scales x past demodulation, with no
+    pass over it. w, s, noise, strength and b may have any floating dtype; d is computed in float32 or higher. In
+    float16 with demodulation w and s are divided by their largest magnitudes first, which cancels in d and keeps the
+    sums in range.
 
     Returns y: [N, O, H', W'], x's dtype, or that of torch.autocast where it is on. Differentiable twice in x, w, s,
     noise, strength and b on every backend. For the backward pass x and, of most activations, y are kept, and nothing
@@ -323,7 +326,8 @@ def modulated_conv2d(
     Raises TypeError or ValueError that names the argument.
 
     Source: StyleGAN2, Karras et al. 2020 (arXiv 1912.04958), section 2.2, equations 1 to 3; float16 normalisation:
-    StyleGAN2-ADA, Karras et al. 2020 (arXiv 2006.06676), appendix D.
+    StyleGAN2-ADA, Karras et al. 2020 (arXiv 2006.06676), appendix D; input_gain: StyleGAN3, Karras et al. 2021 (arXiv
+    2106.12423), section 3.2.
     """
     arguments.check_tensor("x", x, ndim=4)
     arguments.check_tensor("w", w, ndim=4)
@@ -347,7 +351,10 @@ def modulated_conv2d(
         s = s / largest_s
     pad, settings = parse_padding(padding), settings_of(act, alpha, gain, clamp, x.dtype)
     names = candidates("modulated_conv2d", x, backend)
-    operands = (x, w, s, demodulation(w, s, eps) if demodulate else None, noise, strength, b, f)
+    d = demodulation(w, s, eps) if demodulate else None
+    if input_gain is not None:
+        s, d = (s * input_gain, None) if d is None else (s, d * input_gain)
+    operands = (x, w, s, d, noise, strength, b, f)
     arrangement = (up, down, pad, flip_weight, act, alpha, gain, clamp, settings)
     chosen = names[0] if len(names) == 1 else _fastest(names, operands, arrangement)
     return _on(chosen, *operands, *arrangement)

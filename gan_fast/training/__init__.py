@@ -1,6 +1,28 @@
-"""Training runs: settings, phases, loop, checkpoints."""
+"""Training: the engine (a step in memory), and runs (settings, data, log, checkpoints) on top of it.
 
-from gan_fast.training.config import TrainConfig, load_config, make_config
-from gan_fast.training.loop import Trainer, latest_run, load_generator, stop_signals
+Names are imported when they are asked for, so that the engine needs nothing but torch.
+"""
 
-__all__ = ["TrainConfig", "Trainer", "latest_run", "load_config", "load_generator", "make_config", "stop_signals"]
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Engine": "engine",
+    "Recipe": "recipe",
+    "TrainConfig": "config",
+    "Trainer": "loop",
+    "latest_run": "runs",
+    "load_config": "config",
+    "load_generator": "runs",
+    "make_config": "config",
+    "stop_signals": "runs",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

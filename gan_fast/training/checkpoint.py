@@ -1,13 +1,16 @@
-"""Checkpoints: weights as safetensors with the run's settings inside, optimiser state beside them.
+"""Checkpoints: weights as safetensors with the run's settings inside, the rest of the engine's state beside them.
 
-    checkpoint-<step>.optimizer.pt    Adam's state of both networks: torch.save, read with weights_only=True
-    checkpoint-<step>.safetensors     G.*, G_ema.*, D.*; written last, so a step is complete when this file is there
+    checkpoint-<step>.state.pt       Adam's state, ADA's p, ...: written by torch.save, read with weights_only=True
+    checkpoint-<step>.safetensors    G.*, G_ema.*, D.*; written last, so a step is complete when this file is there
 
-Every file is written under another name, flushed to the disk, and then renamed: a crash leaves the old files whole.
+Every file is written under another name, flushed to the disk, and then renamed: a crash leaves the old files whole, and
+at most a hidden temporary file, which `sweep` deletes. Random numbers and the order of the images are functions of the
+seed and the step, so that a checkpoint needs neither.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -22,7 +25,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-FORMAT = "gan_fast checkpoint 1"
+FORMAT = "gan_fast checkpoint 2"
+STATE, TEMPORARY = ".state.pt", ".part"
 NAME = re.compile(r"checkpoint-(\d{8})\.safetensors")
 
 
@@ -33,8 +37,9 @@ class Checkpoint:
     Attributes:
         step: steps done.
         config: the run's settings.
-        network: the networks' configuration.
-        weights: for "G", "G_ema" and "D": the state dict.
+        network: the networks' configuration, of `gan_fast.models.to_fields`.
+        class_names: of the data.
+        weights: for "G", "D", "G_ema" and further averages: the state dict.
     """
 
     step: int
@@ -45,8 +50,20 @@ class Checkpoint:
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Run `write` on a temporary file beside `path`, flush it to the disk, and rename it to `path`."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Run `write` on a temporary file beside `path`, flush it to the disk, and rename it to `path`.
+
+    Raises:
+        OSError: full disk, read-only folder, ...; it names `path`, which is as it was.
+    """
+    try:
+        _write_atomically(path, write)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"cannot write {path}: {reason}; what was there is unharmed") from error
+
+
+def _write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -61,13 +78,23 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         raise
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, optimizers: dict[str, Any], keep: int) -> Path:
-    """Write a checkpoint into `folder`, delete all but the newest `keep`, and return the safetensors file's path.
+def save_checkpoint(
+    folder: Path, checkpoint: Checkpoint, state: dict[str, Any], keep: int, best: int | None = None
+) -> Path:
+    """Write a checkpoint into `folder` and return the safetensors file's path; then delete older ones.
+
+    Args:
+        folder: of the run.
+        checkpoint: what the safetensors file holds.
+        state: the rest of the engine's state.
+        keep: how many of the newest checkpoints stay.
+        best: the step whose checkpoint stays, too.
 
     Raises:
         ValueError: a weight is NaN or infinite; nothing is written.
+        OSError: full disk, read-only folder, ...; the older checkpoints are whole.
     """
-    tensors = {f"{name}.{k}": v for name, state in checkpoint.weights.items() for k, v in state.items()}
+    tensors = {f"{name}.{k}": v.cpu() for name, weights in checkpoint.weights.items() for k, v in weights.items()}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"checkpoint: {name} holds NaN or infinity at step {checkpoint.step}; not saved")
@@ -78,15 +105,31 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, optimizers: dict[str, 
         "network": json.dumps(checkpoint.network),
         "class_names": json.dumps(checkpoint.class_names),
     }
-    data = save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata)
+    data = save({k: v.detach().contiguous() for k, v in tensors.items()}, metadata)
+    # Into memory first: torch.save turns the error of a full disk into one that no longer says so.
+    state_data = io.BytesIO()
+    torch.save({**state, "step": checkpoint.step}, state_data)
     path = folder / f"checkpoint-{checkpoint.step:08d}.safetensors"
-    state = {"step": checkpoint.step, **optimizers}
-    write_atomically(_optimizer_path(path), lambda file: torch.save(state, file))
+    write_atomically(_state_path(path), lambda file: file.write(state_data.getbuffer()))
     write_atomically(path, lambda file: file.write(data))
     for old in list_checkpoints(folder)[:-keep]:
-        old.unlink()
-        _optimizer_path(old).unlink(missing_ok=True)
+        if step_of(old) != best:
+            old.unlink()
+            _state_path(old).unlink(missing_ok=True)
     return path
+
+
+def sweep(folder: Path) -> None:
+    """Delete what a process that was killed while writing has left: temporary files, and state without weights."""
+    whole = {_state_path(p).name for p in list_checkpoints(folder)}
+    for path in folder.iterdir():
+        if path.name.endswith(TEMPORARY) or (path.name.endswith(STATE) and path.name not in whole):
+            path.unlink(missing_ok=True)
+
+
+def step_of(path: Path) -> int:
+    """The step in a checkpoint's name."""
+    return int(NAME.fullmatch(path.name)[1])
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -135,21 +178,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(int(metadata["step"]), config, network, tuple(json.loads(metadata["class_names"])), weights)
 
 
-def load_optimizers(path: Path, step: int) -> dict[str, Any]:
-    """Read the optimiser state that belongs to the checkpoint file `path`.
+def load_state(path: Path, step: int) -> dict[str, Any]:
+    """Read the rest of the engine's state that belongs to the checkpoint file `path`.
 
     Raises:
         ValueError: the file is missing, damaged, or of another step; it is named.
     """
-    path = _optimizer_path(path)
+    path = _state_path(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many kinds for a damaged file
-        raise ValueError(f"cannot read the optimiser state {path}: {error}") from error
+        raise ValueError(f"cannot read the training state {path}: {error}") from error
     if state.get("step") != step:
         raise ValueError(f"{path} belongs to step {state.get('step')}, but its checkpoint to step {step}")
     return state
 
 
-def _optimizer_path(path: Path) -> Path:
-    return path.with_suffix(".optimizer.pt")
+def _state_path(path: Path) -> Path:
+    return path.with_suffix(STATE)

@@ -1,86 +1,170 @@
-"""The phases of one training step: what is backpropagated, into which network, and how often."""
+"""The losses of one training step: Gmain, Greg, Dmain and Dreg, and the random numbers that they take."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from gan_fast.augment import translate
-from gan_fast.data import seeded_generator
-from gan_fast.losses import logistic_discriminator, logistic_generator, mode_seeking
-from gan_fast.ops import r1
+from gan_fast import ops
+from gan_fast.data import seeded_generator, share
+from gan_fast.losses import Objective, mode_seeking
+from gan_fast.training.recipe import Recipe
+
+# The penalties of Dreg, and the factor that their papers put before the weight gamma.
+PENALTIES = {"r1": 0.5, "r2": 0.5, "r1+r2": 0.5, "wgan_gp": 1.0, "dragan": 1.0, "zero_centred_gp": 1.0, "none": 0.0}
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one part of the batch, in one phase of one step.
+
+    Latents are a function of (seed, step, phase) and the sample's place in the batch, whoever computes it; `rng` and
+    PyTorch's global generator, from which networks draw noise, are the part's own.
+
+    Attributes:
+        z, z2: latents [n, z_dim]; z2 is style mixing's.
+        cutoff: from this layer on w is z2's; None: no mixing.
+        rng: for augmentation and penalties.
+    """
+
+    z: Tensor
+    z2: Tensor
+    cutoff: int | None
+    rng: torch.Generator
+
+    def seed(self, device: torch.device) -> Tensor:
+        """A seed for `gan_fast.ops.noise`: int64 [2]."""
+        return torch.randint(2**62, (2,), generator=self.rng, device=device)
 
 
 @dataclass(frozen=True)
 class Phases:
-    """Gmain, Dmain and Dr1: each returns its loss, one value a sample, with the graph to its network's parameters.
+    """The losses of the phases for one part of a batch: [n], with the graph to their network's parameters.
 
-    All random numbers of a phase come from (seed, step, phase), so a step can be repeated alone.
+    Each also returns the means that the engine needs of the whole batch, by name, without a graph.
 
     Attributes:
-        generator, discriminator: the networks.
+        generator, discriminator: the networks; G may have mapping and synthesis, which style mixing and path length
+            need, or be any function of (z, c).
+        recipe, objective: what is computed.
         seed: the run's seed.
-        gamma, r1_interval: weight of R1, and every how many steps it is computed.
-        mode_seeking: weight of the mode-seeking term of Gmain; 0 leaves it out.
-        style_mixing: probability that a batch takes its later layers' w from a second z.
-        translate: random translation before D, as a share of the side.
+        augment: what D's images go through, real and generated alike.
     """
 
     generator: nn.Module
     discriminator: nn.Module
+    recipe: Recipe
+    objective: Objective
     seed: int
-    gamma: float
-    r1_interval: int
-    mode_seeking: float
-    style_mixing: float
-    translate: float
+    augment: Augment
 
-    def g_main(self, step: int, c: Tensor) -> Tensor:
-        """softplus(-D(G(z, c), c)), [N]; with mode seeking also its term, for which c[i] and c[i + N/2] are alike."""
-        rng = self._start(step, "Gmain")
-        fake, z = self._draw(rng, c, update_emas=True)
-        loss = logistic_generator(self.discriminator(translate(fake, self.translate, rng), c))
-        return loss + self.mode_seeking * mode_seeking(fake, z).repeat(2) if self.mode_seeking else loss
+    def draw(self, step: int, phase: str, n: int, part: int, parts: int) -> Draws:
+        """The random numbers of part `part` of `parts`, n samples each; the part's noise comes next."""
+        like, shape = next(self.generator.parameters()), (n * parts, self.generator.z_dim)
+        host = seeded_generator(self.seed, step, phase)
+        rng = _on(like.device, host)
+        z, z2 = (torch.randn(shape, generator=rng, device=like.device).to(like.dtype) for _ in range(2))
+        mix, place = torch.rand(2, generator=host).tolist()
+        cutoff = 1 + int(place * (self.generator.num_ws - 1)) if mix < self.recipe.style_mixing else None
+        if part:
+            rng = _on(like.device, seeded_generator(self.seed, step, f"{phase}/{part}"))
+        # Not torch.manual_seed, which formats a stack trace for every kind of device.
+        _global_generator(like.device).manual_seed(rng.initial_seed())
+        z, z2 = (share(x, part, parts, self.recipe.class_group) for x in (z, z2))
+        return Draws(z, z2, cutoff, rng)
 
-    def d_main(self, step: int, x: Tensor, c: Tensor) -> Tensor:
-        """softplus(-D(x, c)) + softplus(D(G(z, c), c)): [N]."""
-        rng = self._start(step, "Dmain")
-        with torch.no_grad():
-            fake, _ = self._draw(rng, c)
-        real_logits = self.discriminator(translate(x, self.translate, rng), c)
-        return logistic_discriminator(real_logits, self.discriminator(translate(fake, self.translate, rng), c))
+    def g_main(self, draws: Draws, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The objective's loss of G; with mode seeking also its term, for which c[i] and c[i + n/2] are alike."""
+        if self._has_ws:
+            ws, w_mean = self._latents(draws, c)
+            fake = self.generator.synthesis(ws)
+            means = {"w": w_mean}
+        else:
+            fake, means = self.generator(draws.z, c), {}
+        real_logits = self._judge(x, c, draws) if self.objective.needs_real else None
+        loss = self.objective.generator(self._judge(fake, c, draws), real_logits)
+        if self.recipe.mode_seeking:
+            loss = loss + self.recipe.mode_seeking * mode_seeking(fake, draws.z).repeat(2)
+        return loss, means
 
-    def d_r1(self, step: int, x: Tensor, c: Tensor) -> Tensor:
-        """r1_interval * gamma / 2 * |d D(x, c) / dx|^2: [N]. Mescheder et al., arXiv 1801.04406, equation 9."""
-        rng = self._start(step, "Dr1")
-        x = translate(x, self.translate, rng).detach().requires_grad_()
-        return r1(x, self.discriminator(x, c)) * (self.gamma / 2 * self.r1_interval)
+    def g_reg(self, draws: Draws, c: Tensor, mean: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """interval * weight * (path length - mean)^2, of the first samples of the part.
 
-    def _draw(self, rng: torch.Generator, c: Tensor, update_emas: bool = False) -> tuple[Tensor, Tensor]:
+        `mean` is the one before this step, so that no part waits for another; `ops.path_length_penalty` has the one
+        after it, which differs by path_length_decay of the change.
+        """
+        recipe = self.recipe
+        n = max(len(c) // recipe.path_length_shrink, 1)
+        ws, _ = self._latents(Draws(draws.z[:n], draws.z2[:n], draws.cutoff, draws.rng), c[:n])
+        lengths = ops.path_length(ws, self.generator.synthesis(ws), draws.seed(ws.device))
+        loss = (lengths - mean).square() * (recipe.path_length * recipe.path_length_interval)
+        return loss, {"path_length": lengths.detach().mean()}
+
+    def d_main(self, draws: Draws, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The objective's loss of D."""
+        fake = self._fake(draws, c)
+        real_logits = self._judge(x, c, draws)
+        loss = self.objective.discriminator(real_logits, self._judge(fake, c, draws))
+        return loss, {"real_sign": real_logits.detach().sign().mean()}
+
+    def d_reg(self, draws: Draws, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """interval * gamma * the penalty's factor * the penalty, in the images before augmentation."""
+        recipe = self.recipe
+
+        def judge(images: Tensor) -> Tensor:
+            return self._judge(images, c, draws)
+
+        def norm_at(images: Tensor) -> Tensor:
+            images = images.detach().requires_grad_()
+            return ops.r1(images, judge(images))
+
+        match recipe.penalty:
+            case "r1":
+                penalty = norm_at(x)
+            case "r2":
+                penalty = norm_at(self._fake(draws, c))
+            case "r1+r2":
+                penalty = norm_at(x) + norm_at(self._fake(draws, c))
+            case "dragan":
+                penalty = ops.dragan(judge, x, draws.seed(x.device), recipe.penalty_sigma)
+            case _:
+                between = {"wgan_gp": ops.wgan_gp, "zero_centred_gp": ops.zero_centred_gp}[recipe.penalty]
+                penalty = between(judge, x, self._fake(draws, c), draws.seed(x.device))
+        factor = recipe.gamma * PENALTIES[recipe.penalty]
+        return penalty * (factor * recipe.penalty_interval), {"penalty": penalty.detach().mean()}
+
+    @property
+    def _has_ws(self) -> bool:
+        return hasattr(self.generator, "mapping")
+
+    def _judge(self, images: Tensor, c: Tensor, draws: Draws) -> Tensor:
+        return self.discriminator(self.augment(images, draws.rng), c)
+
+    def _latents(self, draws: Draws, c: Tensor) -> tuple[Tensor, Tensor]:
+        """ws [n, num_ws, w_dim], mixed, and the mean of the unmixed w, [w_dim]."""
         mapping = self.generator.mapping
-        z, z2 = (torch.randn(len(c), self.generator.z_dim, generator=rng).to(c.device) for _ in range(2))
-        ws = mapping(z, c, update_emas=update_emas)
-        mix, share = torch.rand(2, generator=rng).tolist()
-        if mix < self.style_mixing:
-            cutoff = 1 + int(share * (self.generator.num_ws - 1))
-            ws = torch.cat([ws[:, :cutoff], mapping(z2, c)[:, cutoff:]], 1)
-        return self.generator.synthesis(ws), z
+        ws = mapping(draws.z, c)
+        w_mean = ws[:, 0].detach().mean(0)
+        if draws.cutoff is not None:
+            ws = torch.cat([ws[:, : draws.cutoff], mapping(draws.z2, c)[:, draws.cutoff :]], 1)
+        return ws, w_mean
 
-    def _start(self, step: int, phase: str) -> torch.Generator:
-        rng = seeded_generator(self.seed, step, phase)
-        # The networks' own noise comes from the global generator.
-        torch.manual_seed(rng.initial_seed())
-        return rng
+    @torch.no_grad()
+    def _fake(self, draws: Draws, c: Tensor) -> Tensor:
+        if not self._has_ws:
+            return self.generator(draws.z, c)
+        return self.generator.synthesis(self._latents(draws, c)[0])
 
 
-def lazy_adam(module: nn.Module, lr: float, betas: tuple[float, float], interval: int | None) -> torch.optim.Adam:
-    """Adam for a network whose regulariser runs as a step of its own every `interval` steps (None: it has none).
+def _global_generator(device: torch.device) -> torch.Generator:
+    return torch.default_generator if device.type == "cpu" else torch.cuda.default_generators[device.index]
 
-    The extra steps make interval + 1 where there were interval, so with r = interval / (interval + 1) the rates become
-    lr r, beta1^r, beta2^r (Karras et al., arXiv 1912.04958, appendix B, "lazy regularization").
-    """
-    ratio = 1.0 if interval is None else interval / (interval + 1)
-    betas = (float(betas[0]) ** ratio, float(betas[1]) ** ratio)
-    return torch.optim.Adam(module.parameters(), lr=lr * ratio, betas=betas, eps=1e-8, fused=True)
+
+def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """A generator of this device with the seed of another: on a CPU that one."""
+    return generator if device.type == "cpu" else torch.Generator(device).manual_seed(generator.initial_seed())

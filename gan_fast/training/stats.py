@@ -36,6 +36,8 @@ def read(run: Path) -> list[Record]:
 
 def rewind(run: Path, step: int) -> None:
     """Drop the records after `step`, which a resumed run will write again."""
+    if not (run / LOG).exists():
+        return
     kept = "".join(json.dumps(r) + "\n" for r in read(run) if r["step"] <= step)
     write_atomically(run / LOG, lambda file: file.write(kept.encode()))
 

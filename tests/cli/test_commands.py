@@ -5,22 +5,13 @@ import sys
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from gan_fast.cli import COMMANDS, app
+from gan_fast.cli import COMMANDS, GROUPS
 
 SHORT = [
     "--kimg=0.016", "--batch=8", "--threads=1",
     "--set=model={img_resolution=8, channel_base=64, channel_max=8, z_dim=8, w_dim=8}",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def call(tmp_path, monkeypatch):
-    """Runs the command in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    runner = CliRunner()
-    return lambda *arguments: runner.invoke(app, [str(a) for a in arguments])
 
 
 def test_train_resume_generate(call, tmp_path):
@@ -44,7 +35,7 @@ def test_train_resume_generate(call, tmp_path):
     run = tmp_path / "runs" / "00000-digits"
     grid = re.search(r"Grid: (\S+)", result.output)[1]
     assert Image.open(tmp_path / grid).size == (498, 498)
-    assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()] == [0, 2, 2]
+    assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()] == [0, 0, 2, 2]
 
     result = call("train", "--resume", "latest", "--kimg", "0.024", "--threads", "1")
     assert result.exit_code == 0, result.output
@@ -54,37 +45,41 @@ def test_train_resume_generate(call, tmp_path):
     result = call(*lines[-1].removeprefix("Next: gan-fast ").split())
     assert result.exit_code == 0, result.output
     assert "10 images are in runs/00000-digits/generated.png" in result.output
-    assert Image.open(run / "generated.png").size == (4 * 50 - 2, 3 * 50 - 2)
-
-    result = call("generate", "latest", "--seeds", "0-2,9", "--class", "4,7-8", "--grid", "2x7", "--out", "a/b.png")
-    assert result.exit_code == 0, result.output
-    assert Image.open(tmp_path / "a" / "b.png").size == (7 * 50 - 2, 2 * 50 - 2)
-
-    result = call("generate", "--seeds", "5", "--classes", "0-1", "--separate", "--out", "many")
-    assert sorted(p.name for p in (tmp_path / "many").iterdir()) == ["seed000005-0.png", "seed000005-1.png"]
-    assert Image.open(tmp_path / "many" / "seed000005-0.png").size == (8, 8)
-
-    for arguments, named in [
-        (["--seeds", "3-1"], "--seeds"),
-        (["--classes", "12"], "--classes: there are 10"),
-        (["--grid", "2by3"], "--grid"),
-        (["--grid", "1x1"], "no place for 100"),
-        (["--psi", "-1"], "--psi"),
-    ]:
-        result = call("generate", "latest", *arguments)
-        assert result.exit_code == 2
-        assert named in result.stderr
 
     for arguments, named in [
         (["--outdir", run], "never overwritten"),
         (["--resume", "latest"], "has its 0.024 kimg"),
         (["--resume", "latest", "--gamma", "3"], "gamma: a resumed run keeps"),
-        (["--resume", "latest", "--outdir", "x"], "--resume"),
+        (["--resume", run, "--outdir", "x"], "--resume"),
         (["--resume", "absent"], "absent"),
     ]:
         result = call("train", *arguments)
         assert result.exit_code == 2
         assert named in result.stderr
+
+
+def test_latest_in_a_folder_starts_it_and_goes_on(call, tmp_path, monkeypatch):
+    monkeypatch.setattr("gan_fast.training.loop.DigitsMetrics", lambda: None)
+    go = ["train", *SHORT, "--resume", "latest", "--outdir", "mine"]
+    assert "Resuming" not in call(*go).output
+    assert "has its 0.016 kimg" in call(*go).stderr
+    assert "Resuming mine at 0.0 kimg" in call(*go, "--kimg", "0.024").output
+    assert "seed: a resumed run keeps" in call(*go, "--seed", "9").stderr
+    moved = call("train", *SHORT, "--transfer", "mine", "--set=model={img_resolution=8, channel_base=64, w_dim=8}")
+    assert "Not taken over: G.mapping.fc0.weight: [8, 16] there, [8, 72] here" in moved.output
+
+
+def test_several_processes_are_started_by_torchrun(call, monkeypatch):
+    started = []
+    monkeypatch.setattr("sys.argv", ["gan-fast", "train", "--gpus", "3"])
+    monkeypatch.setattr("os.execv", lambda path, arguments: started.append(arguments) or exit(0))
+    call("train", "--gpus", "3")
+    assert started[0][1:] == [
+        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"),
+        *("-m", "gan_fast", "train", "--gpus", "3"),
+    ]
+    assert "gama: unknown" in call("train", "--gpus", "3", "--set", "gama=1").stderr
+    assert len(started) == 1
 
 
 @pytest.mark.parametrize(
@@ -124,9 +119,12 @@ def test_doctor_shows_switches_backends_and_the_cache_file(call):
         assert found in result.output
 
 
-@pytest.mark.parametrize("command", [c.__name__ for c in COMMANDS])
+IN_GROUPS = [f"{name} {c.__name__}" for name, (_, _, commands) in GROUPS.items() for c in commands]
+
+
+@pytest.mark.parametrize("command", [*(c.__name__ for c in COMMANDS), "bench", *IN_GROUPS])
 def test_help_has_examples(call, command):
-    result = call(command, "--help")
+    result = call(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"gan-fast {command}" in result.output
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gan_fast.data import BatchSampler, seeded_generator
+from gan_fast.data import BatchSampler, seeded_generator, share
 from gan_fast.ops import minibatch_stddev
 
 LABELS = torch.arange(37) % 5
@@ -60,3 +60,29 @@ def test_bad_arguments_are_named():
         BatchSampler(torch.empty(0, dtype=torch.int64), 8, seed=0)
     with pytest.raises(ValueError, match=r"group_size.*12.*got 5"):
         BatchSampler(LABELS, 12, seed=0, group_size=5)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 6])
+@pytest.mark.parametrize("class_group", [1, 2, 4])
+def test_ranks_share_a_batch_by_whole_groups(world_size, class_group):
+    """Each rank's minibatch stddev is that of its samples in the whole batch, for any number of ranks."""
+    sampler = BatchSampler(LABELS, 24, seed=0, group_size=class_group)
+    x = torch.randn(37, 3, 2, 2, dtype=torch.float64)
+    for step in range(3):
+        batch = sampler(step)
+        shares = [share(batch, rank, world_size, group=4) for rank in range(world_size)]
+        assert sorted(torch.cat(shares).tolist()) == sorted(batch.tolist())
+        whole = minibatch_stddev(x[batch], group_size=4)[:, 3]
+        statistic = share(whole, 0, world_size, group=4)
+        torch.testing.assert_close(minibatch_stddev(x[shares[0]], group_size=4)[:, 3], statistic)
+
+
+def test_a_plain_batch_is_shared_in_order():
+    assert torch.cat([share(torch.arange(12), rank, 3) for rank in range(3)]).tolist() == list(range(12))
+
+
+def test_batches_that_cannot_be_shared_are_named():
+    with pytest.raises(ValueError, match="12 samples in groups of 4"):
+        share(torch.arange(12), 0, 2, group=4)
+    with pytest.raises(ValueError, match="no equal share 2 of 2"):
+        share(torch.arange(12), 2, 2)

@@ -59,6 +59,20 @@ def test_modulated_conv2d_equals_per_sample_weights(settings: dict, device: torc
     torch.testing.assert_close(y, true)
 
 
+@pytest.mark.parametrize("demodulate", [True, False])
+def test_input_gain_scales_x_past_demodulation(demodulate: bool, device: torch.device) -> None:
+    x, w, s = (torch.randn(n, dtype=torch.float64, device=device) for n in ((2, 3, 5, 5), (4, 3, 3, 3), (2, 3)))
+    gain = torch.tensor(0.3, dtype=torch.float64, device=device)
+    operands = [t.requires_grad_() for t in (x, w, s)]
+    results = []
+    for scaled in (x, None):
+        options = {"input_gain": gain} if scaled is None else {}
+        y = ops.modulated_conv2d(x, w, s, padding=1, demodulate=demodulate, **options) * (1 if scaled is None else gain)
+        results.append([y, *torch.autograd.grad(y.square().sum(), operands, create_graph=True)])
+    for ours, want in zip(*results, strict=True):
+        torch.testing.assert_close(ours, want)
+
+
 def test_modulated_conv2d_in_float16_stays_in_range(device: torch.device) -> None:
     """Large styles and weights overflow float16 without the published normalisation, which demodulation cancels."""
     x, w, s = (
@@ -130,16 +144,20 @@ def test_minibatch_stddev_within_classes_equals_its_definition(group_size: int |
                 torch.testing.assert_close(y[members, 4 + k], share)
 
 
+@pytest.mark.filterwarnings("ignore:Since version 1.3.0, affine_grid")
+@pytest.mark.parametrize("size", [(5, 7), (1, 3)])
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_grid_sample_and_affine_warp_are_those_of_pytorch(align_corners: bool, device: torch.device) -> None:
+def test_grid_sample_and_affine_warp_are_those_of_pytorch(
+    align_corners: bool, size: tuple[int, int], device: torch.device
+) -> None:
     x = randn(2, 3, 6, 8, device=device, requires_grad=True)
     theta = (torch.eye(2, 3, dtype=torch.float64, device=device) + 0.4 * randn(2, 2, 3, device=device)).requires_grad_()
-    grid = F.affine_grid(theta, [2, 3, 5, 7], align_corners=align_corners)
+    grid = F.affine_grid(theta, [2, 3, *size], align_corners=align_corners)
     true = F.grid_sample(x, grid, align_corners=align_corners)
     for y in (
         ops.grid_sample(x, grid, align_corners),
-        ops.affine_warp(x, theta, (5, 7), align_corners),
-        ops.affine_warp(x, theta, (5, 7), align_corners, backend="reference"),
+        ops.affine_warp(x, theta, size, align_corners),
+        ops.affine_warp(x, theta, size, align_corners, backend="reference"),
     ):
         torch.testing.assert_close(y, true)
         for mine, theirs in zip(

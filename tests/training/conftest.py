@@ -6,7 +6,7 @@ TINY = {
     "model": {"img_resolution": 8, "channel_base": 64, "channel_max": 8, "z_dim": 8, "w_dim": 8},
     "batch": 8,
     "kimg": 0.064,
-    "r1_interval": 2,
+    "penalty_interval": 2,
     "mode_seeking": 0.01,
     "style_mixing": 0.5,
     "translate": 0.125,

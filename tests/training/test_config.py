@@ -1,7 +1,10 @@
+import dataclasses
+
 import pytest
 
-from gan_fast.training import load_config, make_config
-from gan_fast.training.config import RECIPES
+from gan_fast import models
+from gan_fast.training import Recipe, TrainConfig, load_config, make_config
+from gan_fast.training.config import FAMILIES, RECIPES
 
 
 def test_defaults_are_the_digits_demo():
@@ -11,9 +14,46 @@ def test_defaults_are_the_digits_demo():
     assert config.steps * config.batch >= config.kimg * 1000 > (config.steps - 1) * config.batch
 
 
-@pytest.mark.parametrize("preset", RECIPES)
+@pytest.mark.parametrize("preset", [name for name, family in models.presets().items() if family != "mlp"])
 def test_recipes_are_valid(preset):
     assert make_config(preset=preset).preset == preset
+
+
+def test_recipes_belong_to_presets_and_families():
+    assert set(RECIPES) <= set(models.presets())
+    assert set(FAMILIES) <= set(models.families())
+    assert make_config(preset="r3gan-digits").penalty == "r1+r2"
+
+
+def test_every_field_of_the_recipe_is_a_setting():
+    assert {f.name for f in dataclasses.fields(Recipe)} <= TrainConfig.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("side", "devices", "batch", "lr", "gamma", "base", "group"),
+    [
+        (32, 1, 32, 0.0025, 0.0064, 16384, 4),
+        (256, 1, 16, 0.0025, 0.8192, 16384, 4),
+        (256, 8, 64, 0.0025, 0.2048, 16384, 4),
+        (1024, 8, 32, 0.002, 6.5536, 32768, 4),
+        (1024, 1, 4, 0.002, 52.4288, 32768, 4),
+    ],
+)
+def test_auto_goes_by_resolution_and_devices(side, devices, batch, lr, gamma, base, group):
+    config = make_config(devices, preset="auto", model={"img_resolution": side})
+    network = config.network()
+    assert (config.batch, config.g_lr, network.img_resolution, network.channel_base) == (batch, lr, side, base)
+    assert config.recipe(on_gpu=False).gamma == pytest.approx(gamma)
+    assert (network.mbstd_group_size, config.augment, config.ema_kimg) == (group, "ada", batch * 10 / 32)
+    assert (config.recipe(True).precision, config.recipe(False).precision) == ("bfloat16", "float32")
+
+
+def test_settings_go_over_auto():
+    config = make_config(preset="auto", model={"img_resolution": 64, "num_layers": 5}, gamma=3, batch=8)
+    assert (config.network().num_layers, config.network().conv_clamp) == (5, 256)
+    assert (config.batch, config.recipe(False).gamma) == (8, 3)
+    with pytest.raises(ValueError, match="needs the side of the images"):
+        make_config(preset="auto")
 
 
 def test_settings_go_over_the_file_and_the_file_over_the_defaults(tmp_path):
@@ -30,7 +70,7 @@ def test_settings_go_over_the_file_and_the_file_over_the_defaults(tmp_path):
         ({"gamma": -1.0}, "gamma: .*got -1"),
         ({"batch": "many"}, "batch: .*got 'many'"),
         ({"kimg": 0}, "kimg"),
-        ({"preset": "nvidia"}, "preset: .*digits.*got 'nvidia'"),
+        ({"preset": "nvidia"}, "preset: got 'nvidia', takes .*digits"),
         ({"model": {"chanel_base": 3}}, "model: .*chanel_base"),
         ({"model": {"img_resolution": [16, 32]}}, "model: img_resolution"),
         ({"batch": 8, "class_group": 3}, "class_group: must divide batch = 8, got 3"),

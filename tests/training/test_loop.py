@@ -8,13 +8,12 @@ import torch
 
 from gan_fast.training import Trainer, latest_run, load_generator, stop_signals
 from gan_fast.training.checkpoint import find_checkpoint, list_checkpoints
-from gan_fast.training.loop import new_run_folder
+from gan_fast.training.runs import new_run_folder
 from gan_fast.training.stats import evaluations, read
 
 
 def weights(trainer):
-    modules = (trainer.generator, trainer.average.module, trainer.discriminator)
-    return [t.clone() for module in modules for t in module.state_dict().values()]
+    return [t.clone() for module in trainer.engine.state_dict()["weights"].values() for t in module.values()]
 
 
 def assert_same(a, b):
@@ -44,7 +43,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path, stop):
     assert resumed.step == stop
     assert resumed.run()
     assert_same(whole, resumed)
-    for a, b in zip(whole.g_adam.state.values(), resumed.g_adam.state.values(), strict=True):
+    for a, b in zip(whole.engine.g_adam.state.values(), resumed.engine.g_adam.state.values(), strict=True):
         assert torch.equal(a["exp_avg_sq"], b["exp_avg_sq"])
 
     assert evaluations(tmp_path / "whole") == evaluations(tmp_path / "cut")
@@ -79,7 +78,7 @@ def test_the_losses_fall(tiny, tmp_path, metrics):
     assert last["fd_digits"] < 0.8 * first["fd_digits"]
     penalties = [r for r in read(tmp_path / "r") if r["kind"] == "progress"]
     assert 0 < penalties[-1]["Dmain"] < 2 * math.log(2)
-    assert penalties[-1]["r1"] > 0
+    assert penalties[-1]["penalty"] > 0
     assert last["samples"] == 896
     assert 0 <= last["class_accuracy"] <= 1
 
@@ -89,8 +88,8 @@ def test_what_a_run_leaves(tiny, tmp_path):
     Trainer(tiny(keep_checkpoints=1), run).run()
     names = sorted(p.name for p in run.iterdir())
     assert names == [
-        "checkpoint-00000008.optimizer.pt",
         "checkpoint-00000008.safetensors",
+        "checkpoint-00000008.state.pt",
         "fakes-00000000.png",
         "fakes-00000008.png",
         "log.jsonl",
@@ -108,8 +107,8 @@ def test_nan_stops_the_run_and_keeps_the_last_checkpoint(tiny, tmp_path):
     trainer.run(should_stop=lambda: trainer.step == 4)
     kept = list_checkpoints(tmp_path)
     with torch.no_grad():
-        trainer.discriminator.b4.out.weight.fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match="loss of Gmain is nan at step 4"):
+        trainer.engine.discriminator.b4.out.weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match=r"loss of Gmain is nan at step 4 .*D\.b4\.out, whose weights"):
         trainer.run()
     assert list_checkpoints(tmp_path) == kept
 
@@ -122,6 +121,86 @@ def test_a_signal_saves_and_stops(tiny, tmp_path):
     assert stopped() is signal.SIGTERM
     assert list_checkpoints(tmp_path)[-1].name == "checkpoint-00000001.safetensors"
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_while_metrics_are_computed_saves_and_stops(tiny, tmp_path, metrics):
+    """The evaluation that was given up is made when the run goes on."""
+    whole = Trainer(tiny(eval_kimg=0.032), tmp_path / "whole")
+    whole.run()
+    trainer = Trainer(tiny(eval_kimg=0.032), tmp_path / "cut")
+    with stop_signals() as stopped:
+        draw = trainer.evaluation._draw
+
+        def draw_and_signal(*arguments):
+            if trainer.step == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return draw(*arguments)
+
+        trainer.evaluation._draw = draw_and_signal
+        assert not trainer.run(should_stop=lambda: stopped() is not None)
+    assert [r["step"] for r in evaluations(tmp_path / "cut")] == [0]
+    assert list_checkpoints(tmp_path / "cut")[-1].name == "checkpoint-00000004.safetensors"
+    Trainer.resume(tmp_path / "cut").run()
+    assert evaluations(tmp_path / "cut") == evaluations(tmp_path / "whole")
+
+
+def test_a_metric_that_fails_is_reported_and_training_goes_on(tiny, tmp_path, metrics):
+    trainer = Trainer(tiny(), tmp_path / "r")
+    trainer.metrics.labels = torch.tensor([99])
+    assert trainer.run()
+    assert [set(r) - {"kind", "step", "kimg"} for r in evaluations(tmp_path / "r")] == [{"grid", "metric_error"}] * 2
+
+
+def test_the_best_checkpoint_is_kept(tiny, tmp_path, monkeypatch):
+    class Metrics:
+        labels, real_halves = torch.arange(2), {"fd_digits": 0.3, "recall": 0.9}
+        values = iter([9.0, 5.0, 2.0, 4.0, 3.0])
+
+        def __call__(self, images, labels):
+            return {"fd_digits": next(self.values), "recall": 0.5}
+
+    monkeypatch.setattr("gan_fast.training.loop.DigitsMetrics", Metrics)
+    trainer = Trainer(tiny(eval_kimg=0.016, checkpoint_kimg=1000, keep_checkpoints=1), tmp_path)
+    trainer.run()
+    assert [p.name for p in list_checkpoints(tmp_path)] == [
+        "checkpoint-00000004.safetensors",
+        "checkpoint-00000008.safetensors",
+    ]
+
+
+def test_weights_are_transferred_where_they_fit(tiny, tmp_path):
+    source = Trainer(tiny(), tmp_path / "source")
+    source.run()
+    model = tiny().model | {"w_dim": 4}
+    trainer = Trainer(tiny(transfer=str(tmp_path / "source"), seed=3, model=model), tmp_path / "to")
+    given = source.engine.averages.modules["G_ema"].state_dict()
+    assert torch.equal(trainer.engine.generator.state_dict()["synthesis.b4.const"], given["synthesis.b4.const"])
+    assert torch.equal(
+        trainer.engine.discriminator.b8.conv0.weight, source.engine.discriminator.b8.conv0.weight.detach()
+    )
+    assert "G.mapping.fc1.weight: [8, 8] there, [4, 4] here" in trainer.transferred
+    assert not any("b8.conv0.weight" in line for line in trainer.transferred)
+
+
+def test_real_images_are_mirrored_in_half_of_the_cases(tiny, tmp_path):
+    plain, mirrored = (Trainer(tiny(mirror=m), tmp_path / str(m))._batch(0)[0] for m in (False, True))
+    same = [torch.equal(a, b) for a, b in zip(plain, mirrored, strict=True)]
+    assert 0 < sum(same) < len(same)
+    assert all(torch.equal(a, b) or torch.equal(a.flip(2), b) for a, b in zip(plain, mirrored, strict=True))
+
+
+def test_a_run_without_a_checkpoint_can_begin_anew(tiny, tmp_path):
+    def stop(record):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(tiny(), tmp_path / "r").run(stop)
+    with pytest.raises(ValueError, match="never overwritten"):
+        Trainer(tiny(), tmp_path / "r")
+    assert Trainer(tiny(), tmp_path / "r", restart=True).run()
+    assert [r["step"] for r in evaluations(tmp_path / "r")] == [0, 8]
+    with pytest.raises(ValueError, match="never overwritten"):
+        Trainer(tiny(), tmp_path / "r", restart=True)
 
 
 def test_images_without_classes(tiny, tmp_path):

@@ -1,0 +1,68 @@
+"""What all models share: named configurations, and checks of what a network is given."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TypeVar
+
+from torch import Tensor
+
+C = TypeVar("C")
+
+
+def preset(presets: Mapping[str, C], name: str, **overrides) -> C:
+    """The configuration called name, with some of its fields replaced.
+
+    Raises ValueError for a name that presets lacks and for an unknown field.
+    """
+    if name not in presets:
+        raise ValueError(f"preset: got {name!r}, takes {', '.join(presets)}")
+    return dataclasses.replace(presets[name], **known(type(presets[name]), overrides))
+
+
+def configure(kind: type[C], presets: Mapping[str, C], config: str | C | Mapping, overrides: Mapping) -> C:
+    """A configuration from a preset's name, another one, or a mapping of its fields, with some fields replaced.
+
+    Raises ValueError for a name that presets lacks and for an unknown field.
+    """
+    if isinstance(config, str):
+        return preset(presets, config, **overrides)
+    if not isinstance(config, kind):
+        return kind(**known(kind, {**config, **overrides}))
+    return dataclasses.replace(config, **known(kind, overrides))
+
+
+def known(kind: type, fields: Mapping) -> dict:
+    """The fields, all of which a configuration of this kind has; ValueError for one that it has not."""
+    names = [f.name for f in dataclasses.fields(kind)]
+    unknown = [name for name in fields if name not in names]
+    if unknown:
+        raise ValueError(f"fields: got {', '.join(map(repr, unknown))}, takes {', '.join(names)}")
+    return dict(fields)
+
+
+def rows(name: str, x: Tensor | None, dim: int, like: Tensor) -> Tensor:
+    """x [N, dim], in the dtype of like."""
+    if x is None or x.ndim != 2 or x.shape[1] != dim:
+        raise ValueError(f"{name}: got {None if x is None else list(x.shape)}, takes a tensor of shape [N, {dim}]")
+    return x.to(like.dtype)
+
+
+def labels(c: Tensor | None, c_dim: int, of: Tensor, name: str) -> Tensor | None:
+    """c [N, c_dim] for the N rows of `of`, in its dtype; None where c_dim is 0."""
+    if c_dim == 0:
+        if c is not None and c.numel() > 0:
+            raise ValueError(f"c: got shape {list(c.shape)}, takes None or [N, 0] as c_dim is 0")
+        return None
+    c = rows("c", c, c_dim, of)
+    if len(c) != len(of):
+        raise ValueError(f"c: got {len(c)} labels, takes one for each of the {len(of)} {name}")
+    return c
+
+
+def images(img: Tensor, channels: int, size: tuple[int, int], like: Tensor) -> Tensor:
+    """img [N, channels, *size], in the dtype of like."""
+    if img.ndim != 4 or img.shape[1:] != (channels, *size):
+        raise ValueError(f"img: got shape {list(img.shape)}, takes [N, {channels}, {size[0]}, {size[1]}]")
+    return img.to(like.dtype)

@@ -1,0 +1,276 @@
+"""The engine: one training step of a pair of networks, in memory; no files, no log, no clock.
+
+    engine = Engine(G, D, Recipe(penalty="r1", gamma=1.0), seed=0)
+    for x, c in batches:
+        losses = engine.step(x, c)          # {"Gmain": [], "Dmain": [], "Dreg": []}, of the phases that ran
+
+G and D follow the convention of `gan_fast.models`; samples may be images or points [N, 2]. A step is a function of the
+networks, the recipe, the seed, the step's number and the batch: nothing else draws random numbers. Losses and counts
+stay on the device, so that nothing waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gan_fast.augment import AdaPipeline, diff_augment, translate
+from gan_fast.data import share
+from gan_fast.losses import OBJECTIVES, Objective
+from gan_fast.training.ema import Averages
+from gan_fast.training.phases import PENALTIES, Augment, Draws, Phases
+from gan_fast.training.ranks import Ranks
+from gan_fast.training.recipe import Recipe
+from gan_fast.updates import clip_weights
+
+LARGEST_GRADIENT = 1e5
+
+Loss = Callable[[Draws, Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A loss, the optimiser that follows its gradient, and the steps that it is due at: every interval-th."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    adam: torch.optim.Adam
+    interval: int
+    loss: Loss
+
+
+class Engine:
+    """The phases, optimisers and averages of a run.
+
+    Args:
+        generator, discriminator: the networks, on their device and in their memory format.
+        recipe: what a step computes.
+        seed: of all random numbers of the steps.
+        ranks: the processes that share each batch; the networks start as rank 0's.
+        accumulate: parts that a rank's share of a batch is computed in. A step depends on how many parts there are in
+            all, ranks x accumulate, and but for rounding not on who computes them.
+        objective: in place of the recipe's.
+
+    Raises:
+        ValueError: the recipe names something unknown, or wants what the generator does not have.
+
+    Attributes:
+        step_number, images: steps done, and real samples shown to D in them, on all ranks.
+        averages: G's moving averages: `averages.modules["G_ema"]`.
+        ada_p: ADA's probability, []. path_length: mean path length, []. nonfinite: gradient values that were NaN or
+            infinite and were replaced by 0 or +-1e5, counted since the start, int64 [].
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        recipe: Recipe | None = None,
+        seed: int = 0,
+        *,
+        ranks: Ranks | None = None,
+        accumulate: int = 1,
+        objective: Objective | None = None,
+    ):
+        self.generator, self.discriminator = generator, discriminator
+        self.recipe = recipe = Recipe() if recipe is None else recipe
+        self.ranks, self.accumulate = Ranks() if ranks is None else ranks, accumulate
+        _check(recipe, generator)
+        self.step_number = self.images = 0
+        like = next(generator.parameters()).detach()
+        self.device = like.device
+        self.ada_p = like.new_full([], recipe.ada_p)
+        self.path_length, self._real_signs = like.new_zeros([]), like.new_zeros([])
+        self.nonfinite = like.new_zeros([], dtype=torch.int64)
+        self.ranks.broadcast_(_state(generator, discriminator))
+        self.averages = Averages(generator, (recipe.ema_kimg, *recipe.ema_extra_kimg), recipe.ema_ramp)
+
+        objective = OBJECTIVES[recipe.objective] if objective is None else objective
+        losses = Phases(generator, discriminator, recipe, objective, seed, self._augment())
+        self._draw = losses.draw
+        g, d = list(generator.parameters()), _trained(discriminator, recipe.freeze_d)
+        greg, dreg = recipe.path_length > 0, recipe.penalty != "none" and recipe.gamma > 0
+        betas = (recipe.beta1, recipe.beta2)
+        self.g_adam = lazy_adam(g, recipe.g_lr, betas, recipe.path_length_interval if greg else None)
+        self.d_adam = lazy_adam(d, recipe.d_lr, betas, recipe.penalty_interval if dreg else None)
+        every = recipe.n_critic
+        self.phases = [Phase("Gmain", g, self.g_adam, every, losses.g_main)]
+        if greg:
+            self.phases.append(
+                Phase(
+                    "Greg",
+                    g,
+                    self.g_adam,
+                    every * recipe.path_length_interval,
+                    lambda draws, x, c: losses.g_reg(draws, c, self.path_length),
+                )
+            )
+        self.phases.append(Phase("Dmain", d, self.d_adam, 1, losses.d_main))
+        if dreg:
+            self.phases.append(Phase("Dreg", d, self.d_adam, recipe.penalty_interval, losses.d_reg))
+
+    def step(self, x: Tensor, c: Tensor | None = None) -> dict[str, Tensor]:
+        """Run the phases that are due, then move the averages and ADA's p.
+
+        Args:
+            x: this rank's share of the batch, [n, ...], nominally in [-1, 1].
+            c: its labels [n, c_dim]; None where there are none.
+
+        Returns:
+            the mean loss of each phase that ran, over all ranks: [], on the device; "penalty" is Dreg's, unweighted.
+        """
+        c = x.new_zeros(len(x), 0) if c is None else c
+        batch = len(x) * self.ranks.count
+        values: dict[str, Tensor] = {}
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            for phase in self.phases:
+                if self.step_number % phase.interval == 0:
+                    values |= self._run(phase, x, c)
+        if "w" in values:
+            mapping = self.generator.mapping
+            mapping.w_avg.copy_(values.pop("w").lerp(mapping.w_avg, mapping.w_avg_beta))
+        if "path_length" in values:
+            self.path_length.lerp_(values.pop("path_length"), self.recipe.path_length_decay)
+        self._steer(values.pop("real_sign"), batch)
+        self.averages.update(self.generator, self.images, batch)
+        self.step_number += 1
+        self.images += batch
+        return values
+
+    def gradients(self, phase: Phase, x: Tensor, c: Tensor) -> dict[str, Tensor]:
+        """Leave a phase's gradient, of the whole batch, in its parameters' grad, and return its means by name."""
+        for p in (*self.generator.parameters(), *self.discriminator.parameters()):
+            p.requires_grad_(False)
+        for p in phase.parameters:
+            p.requires_grad_(True)
+        phase.adam.zero_grad(set_to_none=True)
+        group, parts = self.recipe.class_group, self.accumulate
+        sums: dict[str, Tensor] = {}
+        for part in range(parts):
+            part_x, part_c = (share(t, part, parts, group) for t in (x, c))
+            place, places = self.ranks.index * parts + part, self.ranks.count * parts
+            draws = self._draw(self.step_number, phase.name, len(part_x), place, places)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+                loss, means = phase.loss(draws, part_x, part_c)
+            loss = loss.mean()
+            (loss / parts).backward()
+            for name, value in {phase.name: loss.detach(), **means}.items():
+                sums[name] = sums[name] + value if name in sums else value
+        return self._reduce(phase.parameters, {name: total / parts for name, total in sums.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on besides its batch; tensors are the engine's own, not copies."""
+        return {
+            "weights": {name: module.state_dict() for name, module in self._modules().items()},
+            "g_adam": self.g_adam.state_dict(),
+            "d_adam": self.d_adam.state_dict(),
+            "step": self.step_number,
+            "images": self.images,
+            **{name: getattr(self, name) for name in _TENSORS},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned, on this device."""
+        for name, module in self._modules().items():
+            module.load_state_dict(state["weights"][name])
+        self.g_adam.load_state_dict(state["g_adam"])
+        self.d_adam.load_state_dict(state["d_adam"])
+        self.step_number, self.images = state["step"], state["images"]
+        for name in _TENSORS:
+            getattr(self, name).copy_(state[name])
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"G": self.generator, **self.averages.modules, "D": self.discriminator}
+
+    def _run(self, phase: Phase, x: Tensor, c: Tensor) -> dict[str, Tensor]:
+        means = self.gradients(phase, x, c)
+        phase.adam.step()
+        if phase.adam is self.d_adam and self.recipe.clip_weights:
+            clip_weights(self.discriminator, self.recipe.clip_weights)
+        return means
+
+    @torch.no_grad()
+    def _reduce(self, parameters: Iterable[nn.Parameter], means: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One all-reduce for the gradients, which it makes finite, and the means."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        tensors = gradients + list(means.values())
+        flat = self.ranks.mean_(torch.cat([t.flatten().to(gradients[0].dtype) for t in tensors]))
+        parts = [y.view_as(t) for y, t in zip(flat.split([t.numel() for t in tensors]), tensors, strict=True)]
+        flat = flat[: sum(g.numel() for g in gradients)]
+        self.nonfinite += flat.isfinite().logical_not_().sum()
+        flat.nan_to_num_(nan=0.0, posinf=LARGEST_GRADIENT, neginf=-LARGEST_GRADIENT)
+        torch._foreach_copy_(gradients, parts[: len(gradients)])
+        # Copies, because a view would keep the whole gradient in memory.
+        return {name: y.clone() for name, y in zip(means, parts[len(gradients) :], strict=True)}
+
+    def _steer(self, real_sign: Tensor, batch: int) -> None:
+        """Every ada_interval steps p moves by their images / ada_kimg, up where r_t is above its target.
+
+        Karras et al., arXiv 2006.06676, section 3.1.
+        """
+        recipe = self.recipe
+        if recipe.augment != "ada" or not recipe.ada_target:
+            return
+        self._real_signs += real_sign
+        if (self.step_number + 1) % recipe.ada_interval == 0:
+            r_t = self._real_signs / recipe.ada_interval
+            change = batch * recipe.ada_interval / (1000 * recipe.ada_kimg)
+            self.ada_p += (r_t - recipe.ada_target).sign() * change
+            self.ada_p.clamp_(0, 1)
+            self._real_signs.zero_()
+
+    def _augment(self) -> Augment:
+        recipe = self.recipe
+        if recipe.augment == "none":
+            return lambda x, rng: translate(x, recipe.translate, rng)
+        if recipe.augment == "ada":
+            pipeline = AdaPipeline.preset(recipe.ada_groups)
+            return lambda x, rng: pipeline(x, self.ada_p, rng)
+        return lambda x, rng: diff_augment(x, recipe.augment, rng)
+
+
+_TENSORS = ("ada_p", "path_length", "nonfinite", "_real_signs")
+
+
+def lazy_adam(
+    parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], interval: int | None
+) -> torch.optim.Adam:
+    """Adam for a network whose regulariser runs as a step of its own every `interval` steps (None: it has none).
+
+    The extra steps make interval + 1 where there were interval, so with r = interval / (interval + 1) the rates become
+    lr r, beta1^r, beta2^r (Karras et al., arXiv 1912.04958, appendix B, "lazy regularization").
+    """
+    ratio = 1.0 if interval is None else interval / (interval + 1)
+    betas = (float(betas[0]) ** ratio, float(betas[1]) ** ratio)
+    return torch.optim.Adam(parameters, lr=lr * ratio, betas=betas, eps=1e-8, fused=True)
+
+
+def layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The modules of a network that have parameters of their own, by name, from its input on."""
+    return [(name, m) for name, m in network.named_modules() if any(True for _ in m.parameters(recurse=False))]
+
+
+def _trained(discriminator: nn.Module, freeze: int) -> list[nn.Parameter]:
+    """All parameters but those of the first layers. Mo et al., Freeze the Discriminator, arXiv 2002.10964."""
+    every = layers(discriminator)
+    if not 0 <= freeze < len(every):
+        raise ValueError(f"freeze_d: D has {len(every)} layers, of which at least one must be trained; got {freeze}")
+    frozen = {p for _, layer in every[:freeze] for p in layer.parameters(recurse=False)}
+    return [p for p in discriminator.parameters() if p not in frozen]
+
+
+def _state(*modules: nn.Module) -> list[Tensor]:
+    return [t for module in modules for t in (*module.parameters(), *module.buffers())]
+
+
+def _check(recipe: Recipe, generator: nn.Module) -> None:
+    for name, known in (("objective", OBJECTIVES), ("penalty", PENALTIES)):
+        if getattr(recipe, name) not in known:
+            raise ValueError(f"{name}: got {getattr(recipe, name)!r}, takes {', '.join(known)}")
+    for name in ("path_length", "style_mixing"):
+        if getattr(recipe, name) and not hasattr(generator, "mapping"):
+            raise ValueError(f"{name}: needs a generator with mapping and synthesis, unlike {type(generator).__name__}")

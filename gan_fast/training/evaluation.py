@@ -1,0 +1,87 @@
+"""Looking at a run from time to time: grids of fixed latents, metrics, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gan_fast.data import Images
+from gan_fast.training import sample, stats
+from gan_fast.training.curves import draw_curves
+
+GRID_COLUMNS = 10
+
+
+class Stopped(Exception):
+    """An evaluation was given up because the run is to stop."""
+
+
+class Evaluation:
+    """Grids and metrics of a generator, in a run's folder.
+
+    Args:
+        run: the folder.
+        metrics: callable on (images, labels or None), with the labels it wants and the values of the real halves; None:
+            grids only.
+        c_dim: of the generator.
+    """
+
+    def __init__(self, run: Path, metrics: Any, c_dim: int):
+        self.run, self.metrics, self.c_dim = run, metrics, c_dim
+
+    def grid_path(self, step: int) -> Path:
+        return self.run / f"fakes-{step:08d}.png"
+
+    def __call__(self, generator: nn.Module, step: int, should_stop: Callable[[], bool]) -> dict[str, Any]:
+        """Write the grid and return what the log says of it. A metric that fails is reported as "metric_error".
+
+        Raises:
+            Stopped: should_stop() became true.
+        """
+        labels, columns = _grid_labels(self.c_dim)
+        images = sample.draw(generator, range(len(labels)), labels)
+        sample.save_png(sample.grid(images, columns), self.grid_path(step))
+        values: dict[str, Any] = {"grid": self.grid_path(step).name}
+        if self.metrics is None:
+            return values
+        try:
+            images = self._draw(generator, self.metrics.labels, should_stop)
+            values |= self.metrics(images, self.metrics.labels if self.c_dim else None)
+        except Stopped:
+            raise
+        except Exception as error:
+            values["metric_error"] = f"{type(error).__name__}: {error}"
+        return values
+
+    def draw_curves(self) -> None:
+        """Draw all evaluations so far, where there are metrics."""
+        records = [r for r in stats.evaluations(self.run) if "metric_error" not in r]
+        if self.metrics is not None and records:
+            sample.save_png(draw_curves(records, self.metrics.real_halves), self.run / "curves.png")
+
+    def save_reals(self, data: Images) -> None:
+        """The grid of real images has a row for each class: a member a column, again the first where there are few."""
+        labels, columns = _grid_labels(data.num_classes)
+        members = [torch.nonzero(data.labels == k)[:, 0] for k in range(max(data.num_classes, 1))]
+        picks = [members[k][i % len(members[k])] for i, k in enumerate(labels.tolist())]
+        sample.save_png(sample.grid(data.pixels(torch.stack(picks)), columns), self.run / "reals.png")
+
+    @staticmethod
+    def _draw(generator: nn.Module, labels: Tensor, should_stop: Callable[[], bool]) -> Tensor:
+        images = []
+        for first in range(0, len(labels), sample.CHUNK):
+            if should_stop():
+                raise Stopped
+            part = labels[first : first + sample.CHUNK]
+            images.append(sample.draw(generator, range(first, first + len(part)), part))
+        return torch.cat(images)
+
+
+def _grid_labels(num_classes: int) -> tuple[Tensor, int]:
+    rows = min(num_classes, 20) or GRID_COLUMNS
+    labels = torch.arange(rows) if num_classes else torch.zeros(rows, dtype=torch.int64)
+    return labels.repeat_interleave(GRID_COLUMNS), GRID_COLUMNS

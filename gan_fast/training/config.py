@@ -46,8 +46,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "progressive-digits": _STYLE_DIGITS,
     "biggan-digits": {**_HINGE, "g_lr": 1e-3},
     "stylegan-digits": {**_STYLE_DIGITS, "style_mixing": 0.5},
-    "stylegan3-t-digits": _STYLE_DIGITS,
-    "stylegan3-r-digits": _STYLE_DIGITS,
+    "stylegan3-t-digits": {**_STYLE_DIGITS, "gamma": 1.0},
+    "stylegan3-r-digits": {**_STYLE_DIGITS, "gamma": 1.0},
     "r3gan-digits": {**_DIGITS, "objective": "relativistic", "penalty": "r1+r2", "gamma": 2.0, "penalty_interval": 4},
     "cifar": {
         **_ADA,

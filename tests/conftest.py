@@ -34,7 +34,7 @@ def _process_state() -> None:
 
 @pytest.fixture(scope="session")
 def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run's folder with a checkpoint of a very small generator of 8x8 digits, as it starts but for its noise."""
+    """A run's folder with a checkpoint, after one step, of a very small generator of 8x8 digits; its noise is strong."""
     from safetensors import safe_open
     from safetensors.torch import save_file
 
@@ -44,7 +44,7 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = {"img_resolution": 8, "channel_base": 64, "channel_max": 8, "z_dim": 8, "w_dim": 8}
     config = make_config(model=model, batch=8, threads=1, device="cpu", seed=1)
     trainer = Trainer(config, tmp_path_factory.mktemp("runs") / "00000-digits")
-    trainer.save()
+    trainer.run(should_stop=lambda: True)
     file = find_checkpoint(trainer.run_folder)
     with safe_open(file, framework="pt") as stored:
         metadata, tensors = stored.metadata(), {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118

@@ -100,7 +100,7 @@ class Explorer:
         # How many of each an offline page holds: one of large images would take minutes to draw and megabytes to keep.
         self.page_seeds, self.page_classes, self.page_steps = (4, 10, 13) if max(shape[1:]) <= 32 else (3, 4, 7)
         self.w = lru_cache(maxsize=1024)(self._w)
-        self.mean = lru_cache(maxsize=1024)(lambda label: latents.mean_w(generator, label))
+        self.mean = lru_cache(maxsize=1024)(lambda label: latents.mean_w(self.generator, label))
         self.noisy = lru_cache(maxsize=64)(self._noisy)
         self.path = lru_cache(maxsize=64)(self._path)
         self.directions = lru_cache(maxsize=8)(self._directions)

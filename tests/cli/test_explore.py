@@ -30,7 +30,7 @@ def test_an_offline_page_with_a_projection(call, tmp_path, untrained_run):
     assert result.output.splitlines()[-1].startswith("Next: ")
     text = (tmp_path / "pages" / "explorer.html").read_text()
     for found in (
-        "A generator of 8x8 images in 10 classes: step 0 of 00000-digits.",
+        "A generator of 8x8 images in 10 classes: step 1 of 00000-digits.",
         *("Latent walk", "Truncation", "Style mixing", "SeFa", "Arithmetic", "Between classes", "Noise", "own.png"),
     ):
         assert found in text

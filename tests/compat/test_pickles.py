@@ -154,7 +154,8 @@ def test_names_on_the_list_cannot_be_misused(tmp_path):
 def bombs():
     """Small files that would take much memory or time."""
     tower = b"\x80\x04]" + b"2\x86" * 60
-    bomb = {
+    made = b"h\0}\x8c\x0aclass_name\x8c\1as\x8c\x0amodule_src\x8c\0s\x8c\5state}\x8c\1xj%sss\x85R\x940"
+    return {
         "marks": b"\x80\x04" + b"(" * 600_000,
         "sets": b"\x80\x04" + b"\x8f" * 600_000,
         "memo": b"\x80\x04N" + b"".join(b"r" + struct.pack("<I", i * 999) for i in range(600_000)) + b".",
@@ -168,10 +169,13 @@ def bombs():
         + b"h\0)\x81h\1b" * 60_000
         + b"t.",
         "long keys": b"\x80\x04}X" + struct.pack("<I", 10_000_000) + b"k" * 10_000_000 + b"}\x940" * 1 + b"Ns.",
-        "text": b"\x80\x04X" + struct.pack("<I", 70 << 20) + "😀".encode() * (70 << 18) + b".",
+        "text": b"\x80\x04X" + struct.pack("<I", 20 << 20) + "😀".encode() * (5 << 20) + b".",
+        "names": b"\x80\x04}X\x20\1\0\0" + b"k" * 288 + b"](" + b"N" * 150_000 + b"es.",
+        "objects": b"\x80\x04ctorch_utils.persistence\n_reconstruct_persistent_obj\n\x940N\x940"
+        + b"".join(made % struct.pack("<I", i) for i in range(1, 20_000))
+        + b"j\x20\x4e\0\0.",
         "length": b"\x80\x04B\xff\xff\xff\xff.",
     }
-    return bomb
 
 
 SCRIPT = """

@@ -111,6 +111,8 @@ def test_without_classes_noise_or_layers_the_panels_that_need_them_are_left_out(
     unstyled.shape = (3, 2, 2)
     explorer = Explorer(unstyled.requires_grad_(False))
     assert [panel.title for panel in explorer.panels] == ["Latent walk", "Truncation", "Arithmetic"]
+    for panel in explorer.panels:
+        assert panel.draw([tuple(control.start for control in panel.controls)]).isfinite().all()
     z = [latents.seeded_z(explorer.generator, [i]) for i in range(3)]
     assert_close(explorer.panels[2].draw([(0, 1, 2)])[0, 3:], unstyled(z[0] - z[1] + z[2], None))
     unstyled.shape = (12,)

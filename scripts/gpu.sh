@@ -38,6 +38,7 @@ contract() {
     pids+=($!)
   done
   local rest=(tests/ops tests/kernels/test_modulated_conv2d_kernels.py tests/test_layers.py tests/models)
+  rest+=(tests/training/test_engine.py tests/training/test_health.py)
   rest+=(--ignore tests/ops/test_contract.py)
   "$python" -c 'import hypothesis, scipy' || rest+=(--ignore tests/ops/test_properties.py)
   "$python" -m pytest -q "${rest[@]}" &

@@ -170,7 +170,7 @@ class Trainer:
         """
         config = self.config
         if self.step == 0 and self.ranks.first:
-            self._record(report, "data", self.data.describe())
+            self._record(report, "data", {"data": self.data.describe()})
             self.evaluation.save_reals(self.data)
         with Prefetch(self._batch) as batches:
             progress = Progress(self.engine, config.batch, batches)

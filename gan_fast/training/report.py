@@ -23,7 +23,7 @@ from gan_fast.training.checkpoint import write_atomically
 from gan_fast.training.stats import Record
 
 NAME = "report.html"
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 540, 230, 50, 14, 12, 28
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 210, 50, 14, 12, 28
 COLOURS = ("blue", "amber", "teal", "rose", "violet")
 GRIDS, GRID_SIDE, LOSSLESS = 24, 960, 100_000
 POINTS, DOTS = 300, 40
@@ -53,7 +53,7 @@ def page(run: Path, records: Sequence[Record]) -> str:
     """The HTML text."""
     kinds = {kind: [r for r in records if r["kind"] == kind] for kind in ("data", "progress", "evaluation")}
     progress, evaluations = kinds["progress"], kinds["evaluation"]
-    data = kinds["data"][0] if kinds["data"] else {}
+    data = kinds["data"][0]["data"] if kinds["data"] else {}
     grids = _grids(run, evaluations)
     sections = [
         _images(run, grids),
@@ -270,10 +270,10 @@ def _quality(evaluations: Sequence[Record]) -> str:
         ),
         _chart("Asked-for class drawn", "By the classifier.", [curve("accuracy", "class_accuracy")], share=True),
     ]
-    revision = f", revision {protocol['revision']}" if protocol.get("revision") else ""
+    revision = f", revision {protocol['revision']}" if protocol["revision"] else ""
     text = (
         f"{scored[-1]['samples']} generated images in the features <b>{_escape(space)}</b>{revision}, against "
-        f"{_escape(protocol.get('reference', 'real ones'))}; resized: {_escape(protocol.get('resize', 'no'))}. Dashed: "
+        f"{_escape(protocol['reference'])}; resized: {_escape(protocol['resize'])}. Dashed: "
         f"what the other half of the real images gets.{note}"
     )
     return _section("Metrics", text, charts)
@@ -378,13 +378,15 @@ def _speed(progress: Sequence[Record]) -> str:
         "Times of this rank, on the device where the run is. Evaluations and checkpoints are left out.",
         [
             _parts(timed),
-            _chart(
-                "Time of a step", "Percentiles, in milliseconds. Steps with a lazy phase are slower.", curves, log=True
-            ),
+            _chart("Time of a step", "Percentiles, in milliseconds. Steps with a lazy phase are slower.", curves),
             _chart(
                 "Seconds for 1000 images", "Without evaluations.", [Curve("s/kimg", _series(timed, "seconds_per_kimg"))]
             ),
-            _chart("Waiting for data", "Share of the time.", [Curve("wait", _series(timed, "data_wait"))]),
+            _chart(
+                "Waiting for data",
+                "Per cent of the time.",
+                [Curve("%", _series(timed, "data_wait", lambda share: 100 * share))],
+            ),
             _chart("Memory", "Peak so far, MiB.", [Curve("MiB", _series(timed, "memory_mib"))]),
         ],
     )

@@ -154,11 +154,14 @@ def test_a_metric_that_fails_is_reported_and_training_goes_on(tiny, tmp_path, me
 
 def test_the_best_checkpoint_is_kept(tiny, tmp_path, metrics):
     class Metrics:
-        labels, protocol, real_halves = torch.arange(2), {}, {"fd_digits": 0.3, "recall": 0.9}
+        labels, real_halves = torch.arange(2), {"fd_digits": 0.3, "recall": 0.9, "coverage": 0.9}
         values = iter([9.0, 5.0, 2.0, 4.0, 3.0])
 
+        def __init__(self):
+            self.protocol = {"revision": 1, "resize": "none", "reference": "two images"}
+
         def __call__(self, images, labels):
-            return {"fd_digits": next(self.values), "recall": 0.5}
+            return {"samples": 2, "fd_digits": next(self.values), "recall": 0.5, "coverage": 0.5}
 
     trainer = Trainer(tiny(eval_kimg=0.016, checkpoint_kimg=1000, keep_checkpoints=1), tmp_path)
     trainer.evaluation.make_metrics = Metrics

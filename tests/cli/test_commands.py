@@ -26,7 +26,7 @@ def test_train_resume_generate(call, tmp_path):
         "recall",
         "density",
         "coverage",
-        "classes covered",
+        "classes",
         "class accuracy",
         "samples",
     ):

@@ -56,9 +56,9 @@ def _serve(explorer: Explorer, title: str, subtitle: str, port: int) -> None:
     import threading
     from contextlib import suppress
 
-    from gan_fast.explorer.app import make_app, serving
+    from gan_fast.explorer.app import serving
 
-    with serving(make_app(explorer, title, subtitle), port) as address:
+    with serving(explorer, title, subtitle, port) as address:
         typer.echo(f"The explorer is at {address}")
         typer.echo("Next: open it in a browser; Ctrl-C ends it.")
         with suppress(KeyboardInterrupt):

@@ -7,6 +7,7 @@ import copy
 import html
 import io
 import os
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from gan_fast.training import sample
 
 if TYPE_CHECKING:
     import gradio
+    import uvicorn
 
 HOST = "127.0.0.1"
 PIXELS = 64  # up to this side images are enlarged pixel by pixel
@@ -64,32 +66,19 @@ def make_app(explorer: Explorer, title: str, subtitle: str) -> gradio.Blocks:
 
 
 @contextmanager
-def serving(app: gradio.Blocks, port: int = 7860) -> Iterator[str]:
-    """Within the block the app is served; the value is its address.
+def serving(explorer: Explorer, title: str, subtitle: str, port: int = 7860) -> Iterator[str]:
+    """Within the block `make_app`'s page is served; the value is its address.
 
     Raises:
-        ValueError: the port is taken. Port 0 takes any that is free.
+        ValueError: the port is taken, or gradio is not installed. Port 0 takes any that is free.
     """
-    gr = _gradio()
-    import socket
-
-    import fastapi
-    import uvicorn
-
-    # Gradio's own themes ask Google for fonts.
-    theme = gr.themes.Base(
-        primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-    )
-    served = gr.mount_gradio_app(
-        fastapi.FastAPI(), app, path="/", theme=theme, css=STYLE, footer_links=[], ssr_mode=False
-    )
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
         except OSError as error:
             raise ValueError(f"port: {HOST}:{port} cannot be had ({error.strerror}); give another") from error
-        server = uvicorn.Server(uvicorn.Config(served, log_level="warning"))
+        server = _server(make_app(explorer, title, subtitle))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
@@ -97,6 +86,20 @@ def serving(app: gradio.Blocks, port: int = 7860) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+def _server(app: gradio.Blocks) -> uvicorn.Server:
+    gr = _gradio()
+    import fastapi
+    import uvicorn
+
+    # Gradio's own themes ask Google for fonts.
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    theme = gr.themes.Base(primary_hue="teal", **fonts)
+    served = gr.mount_gradio_app(
+        fastapi.FastAPI(), app, path="/", theme=theme, css=STYLE, footer_links=[], ssr_mode=False
+    )
+    return uvicorn.Server(uvicorn.Config(served, log_level="warning"))
 
 
 def _gradio() -> Any:

@@ -26,13 +26,11 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(find csrc tests -name '*.cpp' -o -name '*.h' -o -name '*.cu')
 
-bench: $(VENV)/installed-dev  ## time every case against eager PyTorch and torch.compile, about fifteen minutes
-	$(BIN)/python -m pytest -q benchmarks
-	$(BIN)/python benchmarks/table.py
+bench: $(VENV)/installed  ## time every op, network and phase against eager PyTorch and torch.compile: an hour
+	$(BIN)/gan-fast bench --html runs/bench/report.html
 
-bench-quick: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -q benchmarks --quick --results .benchmarks/quick.json
-	$(BIN)/python benchmarks/table.py .benchmarks/quick.json
+bench-quick: $(VENV)/installed  ## a few of them, three minutes
+	$(BIN)/gan-fast bench --quick --html runs/bench/quick.html
 
 gpu:  ## on a machine with a GPU: build, test, verify and benchmark within ten minutes, with the python3 that has torch
 	scripts/gpu.sh
@@ -41,7 +39,7 @@ verify: $(VENV)/installed
 	$(BIN)/gan-fast verify
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info gan_fast/*.so
+	rm -rf $(VENV) .benchmarks build dist *.egg-info gan_fast/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -115,9 +115,12 @@ class NinjaBuild(build_ext):
 
 
 setup(
-    packages=[*find_packages(include=["gan_fast", "gan_fast.*"]), "gan_fast.kernels"],
-    package_dir={"gan_fast.kernels": "kernels"},
-    package_data={"gan_fast": ["**/*.safetensors", "py.typed"]},
+    packages=[*find_packages(include=["gan_fast", "gan_fast.*"]), "gan_fast.kernels", "gan_fast.benchmarks"],
+    package_dir={"gan_fast.kernels": "kernels", "gan_fast.benchmarks": "benchmarks"},
+    package_data={
+        "gan_fast": ["**/*.safetensors", "**/*.html", "py.typed"],
+        "gan_fast.benchmarks": ["results/*.json", "report.html"],
+    },
     ext_modules=modules(),
     cmdclass={"build_ext": NinjaBuild},
 )

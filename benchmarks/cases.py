@@ -1,35 +1,41 @@
-"""What is timed. A case is a row of one of these tables: add a row to time one more."""
+"""What is timed of the ops. A case is a row of one table, CASES: add a row to time one more."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 MODES = ("forward", "forward_backward", "second_order")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One call of an op on float32 tensors.
+    """One call of an op.
 
-    shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps and "seed" as two
-    numbers. quick: kept in a --quick run. compiled: torch.compile runs too (each of its runs compiles for some ten
-    seconds).
+    shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps, "seed" as two
+    numbers, and "out", the output channels of a convolution, is the shape of its weight. network: whose layer it is.
+    quick: kept in a --quick run. compiled: whether torch.compile runs too, which compiles for some ten seconds each
+    time: "never", in a "full" run or "always". gpu: too large for a CPU, left out there.
     """
 
     op: str
     name: str
     shape: tuple[int, ...]
     settings: dict[str, Any] = field(default_factory=dict)
-    channels_last: bool = False
+    network: str = ""
     quick: bool = False
-    compiled: bool = False
+    compiled: Literal["never", "full", "always"] = "never"
+    gpu: bool = False
+    channels_last: bool = False
+    dtype: str = "float32"
 
     def __str__(self) -> str:
         size = "x".join(map(str, self.shape))
-        return f"{self.op}-{self.name}-{size}{'-channels_last' if self.channels_last else ''}"
+        kind = ("-channels_last" if self.channels_last else "") + ("" if self.dtype == "float32" else f"-{self.dtype}")
+        return f"{self.op}-{self.name}-{size}{kind}"
 
 
 BINOMIAL = (1, 3, 3, 1)
@@ -37,8 +43,6 @@ SYM6 = (
     *(0.0154, 0.0035, -0.1180, -0.0483, 0.4911, 0.7876),
     *(0.3379, -0.0726, -0.0211, 0.0447, 0.0018, -0.0078),
 )
-SHAPES = ((8, 512, 16, 16), (8, 256, 32, 32), (4, 128, 64, 64), (2, 64, 128, 128))
-RESAMPLING = ("upsample2d", "downsample2d", "filter2d")
 
 
 def lowpass(r: float, up: int, n: int) -> float:
@@ -60,60 +64,135 @@ def radial(up: int, n: int) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(lowpass(math.hypot(a, b), up, n) / 4 for b in at) for a in at)
 
 
-# up, down, filters and padding of StyleGAN3's layers
-ALIAS_FREE: dict[str, dict[str, Any]] = {
-    "up2down2": {"fu": separable(2, 12), "fd": separable(2, 12), "up": 2, "down": 2, "padding": (9, 8, 9, 8)},
-    "up4down2": {"fu": separable(4, 24), "fd": separable(2, 12), "up": 4, "down": 2, "padding": (16, 15, 16, 15)},
-    "up2down4": {"fu": separable(2, 12), "fd": separable(4, 24), "up": 2, "down": 4, "padding": (11, 10, 11, 10)},
-    "up2down2radial": {"fu": separable(2, 12), "fd": radial(2, 12), "up": 2, "down": 2, "padding": (9, 8, 9, 8)},
-    "up2down2radials": {"fu": radial(2, 12), "fd": radial(2, 12), "up": 2, "down": 2, "padding": (9, 8, 9, 8)},
-}
+LRELU = {"act": "lrelu", "clamp": 256.0}
 
-# the layers of StyleGAN2 networks; op, name, shape, settings, quick, compiled
-TABLE: list[tuple[str, str, tuple[int, ...], dict[str, Any], bool, bool]] = [
-    *(
-        (op, "4x4", s, {"f": BINOMIAL}, s[1] == 128, s[1] in (128, 512))
-        for op, s in itertools.product(RESAMPLING, SHAPES)
-    ),
-    ("upsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, True, True),
-    ("downsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, True, True),
-    ("upsample2d", "12-taps", (4, 64, 32, 32), {"f": SYM6}, False, False),
-    ("downsample2d", "12-taps", (4, 64, 64, 64), {"f": SYM6}, False, False),
-    ("upsample2d", "digits", (16, 32, 16, 16), {"f": BINOMIAL}, False, False),
-    ("minibatch_stddev", "end", (16, 512, 4, 4), {}, False, True),
-    ("minibatch_stddev", "end", (8, 512, 4, 4), {}, True, True),
-    *(
-        ("modulate", "lrelu", s, {"act": "lrelu", "clamp": 256.0}, s[1] == 128, s[1] in (128, 512))
-        for s in ((8, 512, 16, 16), (4, 128, 64, 64))
-    ),
-    *(
-        ("modulated_conv2d", name, s, {"out": o} | settings, s[2] == 8, s[1] == 512)
-        for name, s, o, settings in (
-            ("plain", (8, 512, 16, 16), 512, {}),
-            ("plain", (4, 128, 64, 64), 128, {}),
-            ("up2", (8, 512, 8, 8), 512, {"up": 2, "f": BINOMIAL}),
-            ("up2", (4, 256, 32, 32), 128, {"up": 2, "f": BINOMIAL}),
+
+def alias_free(
+    size: int, out: int, up: int, down: int, radial_up: bool = False, radial_down: bool = False
+) -> dict[str, Any]:
+    """filtered_lrelu's settings in a StyleGAN3 layer, which makes `out` pixels of `size`, the convolution's output.
+
+    6 taps for each of `up` and `down` (Karras et al. 2021, arXiv 2106.12423, appendices C and F).
+    """
+    up_taps, down_taps = 6 * up, 6 * down
+    total = (out - 1) * down + 1 - size * up + up_taps + down_taps - 2
+    low = (total + up) // 2
+    fu = radial(up, up_taps) if radial_up else separable(up, up_taps)
+    fd = radial(down, down_taps) if radial_down else separable(down, down_taps)
+    return {
+        "fu": fu,
+        "fd": fd,
+        "up": up,
+        "down": down,
+        "padding": (low, total - low, low, total - low),
+        "clamp": 256.0,
+    }
+
+
+def stylegan2(network: str, base: int, batch: int, sides: tuple[int, ...], on_cpu: tuple[int, ...]) -> Iterator[Case]:
+    """The layers of generator and discriminator at some resolutions; those not in on_cpu only on a GPU."""
+    for side in sides:
+        c, before = min(base // side, 512), min(2 * base // side, 512)
+        where = {"network": f"{network} at {side}", "gpu": side not in on_cpu}
+        up = {"out": c, "up": 2, "f": BINOMIAL}
+        yield Case("modulated_conv2d", "up2", (batch, before, side // 2, side // 2), up, **where)
+        yield Case("modulated_conv2d", "plain", (batch, c, side, side), {"out": c}, **where)
+        yield Case("conv2d", "3x3", (batch, c, side, side), {"out": c, "padding": 1}, **where)
+        yield Case("bias_act", "lrelu", (batch, c, side, side), LRELU, **where)
+        yield Case("filter2d", "4x4", (batch, c, side, side), {"f": BINOMIAL}, **where)
+        yield Case("downsample2d", "4x4", (batch, c, side, side), {"f": BINOMIAL}, **where)
+        yield Case("upsample2d", "rgb", (batch, 3, side // 2, side // 2), {"f": BINOMIAL}, **where)
+
+
+def stylegan3(network: str, batch: int, layers: tuple[tuple[int, int, int, int], ...], **kind: Any) -> Iterator[Case]:
+    """layers: channels, the convolution's output, the layer's output and up."""
+    for c, size, out, up in layers:
+        name = f"up{up}down2" + ("radial" if kind.get("radial_down") else "")
+        settings = alias_free(size, out, up, 2, **kind)
+        yield Case("filtered_lrelu", name, (batch, c, size, size), settings, f"{network} at {out}", gpu=True)
+
+
+def r3gan(batch: int) -> Iterator[Case]:
+    """R3GAN on FFHQ-256 (Huang et al. 2024, arXiv 2501.05441): bottlenecks of twice the width, 3-tap resampling."""
+    for side, c in ((16, 768), (32, 768), (64, 384), (128, 192), (256, 96)):
+        where = {"network": f"R3GAN at {side}", "gpu": side != 16}
+        yield Case("bias_act", "r3gan", (batch, 2 * c, side, side), {"act": "lrelu", "gain": 1.0}, **where)
+        yield Case("upsample2d", "3x3", (batch, c, side // 2, side // 2), {"f": (1, 2, 1)}, **where)
+        yield Case("downsample2d", "3x3", (batch, c, side, side), {"f": (1, 2, 1)}, **where)
+
+
+def _small() -> Iterator[Case]:
+    """What a CPU times in about twenty minutes: layers of small StyleGAN2s, batches that fit a core's caches or not."""
+    shapes = ((8, 512, 16, 16), (8, 256, 32, 32), (4, 128, 64, 64), (2, 64, 128, 128))
+    for op, shape in itertools.product(("upsample2d", "downsample2d", "filter2d"), shapes):
+        quick = shape[1] == 128
+        compiled = "always" if quick and op == "upsample2d" else "full" if shape[1] in (128, 512) else "never"
+        yield Case(op, "4x4", shape, {"f": BINOMIAL}, quick=quick, compiled=compiled)
+    yield Case("upsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, quick=True, compiled="full")
+    yield Case("downsample2d", "rgb", (4, 3, 128, 128), {"f": BINOMIAL}, compiled="full")
+    yield Case("upsample2d", "12taps", (4, 64, 32, 32), {"f": SYM6})
+    yield Case("downsample2d", "12taps", (4, 64, 64, 64), {"f": SYM6})
+    yield Case("minibatch_stddev", "end", (16, 512, 4, 4), compiled="full")
+    yield Case("minibatch_stddev", "end", (8, 512, 4, 4), quick=True, compiled="full")
+    yield Case("modulate", "lrelu", (8, 512, 16, 16), LRELU, compiled="full")
+    yield Case("modulate", "lrelu", (4, 128, 64, 64), LRELU, quick=True, compiled="full")
+    yield Case("modulated_conv2d", "plain", (8, 512, 16, 16), {"out": 512}, compiled="full")
+    yield Case("modulated_conv2d", "plain", (4, 128, 64, 64), {"out": 128})
+    yield Case("modulated_conv2d", "up2", (8, 512, 8, 8), {"out": 512, "up": 2, "f": BINOMIAL}, compiled="full")
+    yield Case("modulated_conv2d", "up2", (4, 256, 32, 32), {"out": 128, "up": 2, "f": BINOMIAL})
+    yield Case("conv2d", "3x3", (4, 128, 32, 32), {"out": 128, "padding": 1}, quick=True)
+    for n, side in ((16, 64), (8, 128)):
+        yield Case(
+            "square_sum", "images", (n, 3, side, side), quick=side == 64, compiled="full" if side == 64 else "never"
         )
-    ),
-    *(("square_sum", "images", (n, 3, s, s), {}, s == 64, s == 64) for n, s in ((16, 64), (8, 128))),
-    ("interpolate", "images", (8, 3, 128, 128), {"seed": (1, 2)}, False, False),
-    *(("grid_sample", "warp", (16, 3, s, s), {}, s == 64, s == 64) for s in (64, 128, 256)),
-    ("bias_act", "lrelu", (8, 512, 16, 16), {"act": "lrelu", "clamp": 256.0}, False, True),
-    ("bias_act", "lrelu", (8, 256, 64, 64), {"act": "lrelu", "clamp": 256.0}, True, True),
-    ("bias_act", "lrelu", (4, 128, 128, 128), {"act": "lrelu", "clamp": 256.0}, False, False),
-    *(
-        ("bias_act", act, (4, 128, 64, 64), {"act": act}, False, False)
-        for act in ("linear", "relu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish")
-    ),
-    *(
-        ("filtered_lrelu", name, shape, settings | {"clamp": 256.0}, name == "up2down2" and shape[2] == 36, False)
-        for name, settings in ALIAS_FREE.items()
-        for shape in ((4, 128, 36, 36), (1, 64, 148, 148))
-        if shape[2] == 36 or "radial" not in name
-    ),
-]
-CASES = [
-    Case(op, name, shape, settings, channels_last, quick and not channels_last, compiled and not channels_last)
-    for op, name, shape, settings, quick, compiled in TABLE
-    for channels_last in (False, True)
-]
+    yield Case("interpolate", "images", (8, 3, 128, 128), {"seed": (1, 2)})
+    for side in (64, 128, 256):
+        yield Case(
+            "grid_sample", "warp", (16, 3, side, side), quick=side == 64, compiled="full" if side == 64 else "never"
+        )
+    yield Case("bias_act", "lrelu", (8, 512, 16, 16), LRELU, quick=True, compiled="always")
+    yield Case("bias_act", "lrelu", (8, 256, 64, 64), LRELU, compiled="full")
+    yield Case("bias_act", "lrelu", (4, 128, 128, 128), LRELU)
+    for act in ("linear", "relu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"):
+        yield Case("bias_act", act, (4, 128, 64, 64), {"act": act})
+    kinds = {
+        "up2down2": (36, 36, 2, 2),
+        "up4down2": (36, 64, 4, 2),
+        "up2down4": (36, 16, 2, 4),
+        "up2down2radial": (36, 36, 2, 2, False, True),
+        "up2down2radials": (36, 36, 2, 2, True, True),
+    }
+    for name, settings in kinds.items():
+        yield Case("filtered_lrelu", name, (4, 128, 36, 36), alias_free(*settings), quick=name == "up2down2")
+    yield Case("filtered_lrelu", "up2down2", (1, 64, 148, 148), alias_free(148, 148, 2, 2))
+    yield Case("filtered_lrelu", "up4down2", (1, 64, 148, 148), alias_free(148, 276, 4, 2))
+
+
+def _networks() -> Iterator[Case]:
+    """The layers of published networks, on a GPU all of them."""
+    digits = {"network": "digits demo"}
+    yield Case("modulated_conv2d", "plain", (32, 32, 16, 16), {"out": 32}, quick=True, **digits)
+    yield Case("modulated_conv2d", "up2", (32, 32, 8, 8), {"out": 32, "up": 2, "f": BINOMIAL}, **digits)
+    yield Case("upsample2d", "4x4", (32, 32, 8, 8), {"f": BINOMIAL}, **digits)
+    yield Case("bias_act", "lrelu", (32, 32, 16, 16), {"act": "lrelu"}, **digits)
+    yield Case("minibatch_stddev", "end", (32, 32, 4, 4), **digits)
+    yield from stylegan2("StyleGAN2 256", 32768, 4, (16,), (16,))
+    yield from stylegan2("StyleGAN2 256", 32768, 16, (32, 64, 128, 256), ())
+    yield from stylegan2("StyleGAN2 512", 32768, 8, (512,), ())
+    yield from stylegan2("StyleGAN2 1024", 32768, 4, (1024,), ())
+    t256 = ((512, 38, 36, 2), (512, 38, 52, 4), (512, 54, 84, 4), (512, 86, 84, 2), (362, 86, 148, 4))
+    t256 += ((181, 150, 148, 2), (128, 150, 276, 4), (91, 278, 276, 2), (64, 278, 256, 2))
+    yield from stylegan3("StyleGAN3-T 256", 8, t256)
+    yield from stylegan3("StyleGAN3-T 1024", 2, ((128, 278, 532, 4), (81, 534, 1044, 4), (32, 1046, 1044, 2)))
+    r256 = ((1024, 36, 36, 2), (1024, 36, 52, 4), (724, 84, 148, 4), (362, 148, 148, 2), (181, 276, 276, 2))
+    yield from stylegan3("StyleGAN3-R 256", 8, r256, radial_down=True)
+    yield from r3gan(4)
+
+
+def _layouts(case: Case) -> Iterator[Case]:
+    """Both memory formats; channels_last in bfloat16 where networks are trained so, on a GPU."""
+    yield case
+    yield replace(case, channels_last=True, quick=False, compiled="never", dtype="bfloat16" if case.gpu else "float32")
+
+
+CASES = [laid for case in (*_small(), *_networks()) for laid in _layouts(case)]

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-import record
 import torch
-from race import tune_malloc
+
+from gan_fast.benchmarks import record
+from gan_fast.benchmarks.measure import Bench
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="a few cases, two minutes")
+    parser.addoption("--quick", action="store_true", help="a few cases, three minutes")
     parser.addoption("--results", default="", help="results file (benchmarks/results/<date>-<device>.json)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.malloc = tune_malloc()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    config.bench = Bench(device, quick=config.getoption("--quick"))
     config.rows = []
-
-
-@pytest.fixture(scope="session")
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if config.rows:
-        about = {"malloc": config.malloc, "quick": config.getoption("--quick")}
-        print(f"\nresults: {record.write(config.rows, about, config.getoption('--results'))}")
+        results = config.bench.results(config.rows)
+        path = Path(config.getoption("--results") or record.default_path(results.machine))
+        record.write(results, path)
+        print(f"\nresults: {path}")

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from cases import Case
 from torch import Tensor
 
 from gan_fast import ops
+from gan_fast.benchmarks.cases import Case
+from gan_fast.benchmarks.costs import RESAMPLING, resampling_padding
 from gan_fast.ops import backends
 from gan_fast.ops.bias_act import ACTIVATIONS
 
@@ -18,16 +19,16 @@ Function = Callable[..., Tensor]
 OTHER_FORMAT = " channels_last"  # ends the name of a contender that is given its tensors in that format
 
 
-def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+def inputs(case: Case, device: torch.device) -> list[Tensor]:
     """x, and b where the op has one: multiples of 1/64 such that x + b is never 0, where derivatives jump.
 
     For modulate x, s, noise, strength and b, where s and the strength are powers of 2; the noise requires no gradient.
-    For interpolate a and b, of any value. For modulated_conv2d x, w, s, noise, strength and b, which keeps all sums of
-    a channel on one side of 0.
+    For conv2d x and w, for interpolate a and b, of any value. For modulated_conv2d x, w, s, noise, strength and b,
+    which keeps all sums of a channel on one side of 0.
     For grid_sample x and the points of an affine map, of which only x requires a gradient: multiples of 1/4096, so that
     their pixel coordinates are exact.
     """
-    generator = torch.Generator().manual_seed(0)
+    generator, dtype = torch.Generator().manual_seed(0), getattr(torch, case.dtype)
 
     def draw(*shape: int) -> Tensor:
         return torch.round(64 * torch.randn(shape, generator=generator)) / 64
@@ -44,6 +45,8 @@ def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32)
         noise, strength = draw(n, 1, h, w).to(device, dtype), torch.tensor(0.5, device=device, dtype=dtype)
         b = (draw(c) + 1 / 512).to(device, dtype)
         return [x.requires_grad_(), s.requires_grad_(), noise, strength.requires_grad_(), b.requires_grad_()]
+    if case.op == "conv2d":
+        tensors.append(draw(case.settings["out"], case.shape[1], 3, 3).to(device, dtype))
     if case.op == "modulated_conv2d":
         (n, c, h, w_), out, up = case.shape, case.settings["out"], case.settings.get("up", 1)
         w, s = draw(out, c, 3, 3).to(device, dtype), (draw(n, c) / 4 + 1).to(device, dtype)
@@ -63,7 +66,7 @@ def inputs(case: Case, device: torch.device, dtype: torch.dtype = torch.float32)
 
 
 def settings_of(case: Case, device: torch.device) -> dict:
-    settings = dict(case.settings)
+    settings = {name: value for name, value in case.settings.items() if name != "out"}
     if "f" in settings:
         settings["f"] = ops.setup_filter(settings["f"], device=device)
     for name in settings.keys() & {"fu", "fd"}:
@@ -88,22 +91,20 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
             return ops.modulate(x, s, noise=noise, strength=strength, b=b, **settings)
 
     if case.op == "modulated_conv2d":
-        settings.pop("out")
 
         def function(x: Tensor, w: Tensor, s: Tensor, noise: Tensor, strength: Tensor, b: Tensor, **settings: object):
             layer = {"noise": noise, "strength": strength, "b": b, "padding": 1, "act": "lrelu", "clamp": 256}
             return ops.modulated_conv2d(x, w, s, flip_weight=settings.get("up", 1) == 1, **layer, **settings)
 
     call = functools.partial(function, **settings)
-    names = "bias_act filtered_lrelu grid_sample interpolate minibatch_stddev modulate modulated_conv2d square_sum"
-    primitive = case.op if case.op in names.split() else "upfirdn2d"
+    primitive = "upfirdn2d" if case.op in RESAMPLING else case.op
     found: dict[str, Function] = {
         backend: functools.partial(call, backend=backend)
-        for backend in backends.BACKENDS
-        if backends.refusal(primitive, backend, device.type, torch.float32) is None
+        for backend in backends.AUTO_ORDER[device.type]  # not Triton's interpreter
+        if backends.refusal(primitive, backend, device.type, getattr(torch, case.dtype)) is None
     }
     found["reference"] = functools.partial(call, backend="reference")
-    if case.compiled and mode != "second_order":  # which torch.compile does not have
+    if case.compiled != "never" and mode != "second_order":  # which torch.compile does not have
         torch._dynamo.reset()
         found["compile"] = torch.compile(found["reference"], dynamic=False)
     if case.op == "bias_act":
@@ -119,11 +120,13 @@ def contenders(case: Case, mode: str, device: torch.device) -> dict[str, Functio
         return found | (plain if mode != "second_order" else {})  # which F.grid_sample does not have
     if case.op == "square_sum":
         return found | {"plain": lambda x: x.square().sum([1, 2, 3])}
+    if case.op == "conv2d":
+        return found | {"plain": functools.partial(F.conv2d, **settings)}
     return found if case.op in ("interpolate", "minibatch_stddev") else found | plain_resampling(case, settings["f"])
 
 
-def plain_bias_act(act: str, clamp: float | None = None) -> dict[str, Function]:
-    gain = ACTIVATIONS[act].gain
+def plain_bias_act(act: str, gain: float | None = None, clamp: float | None = None) -> dict[str, Function]:
+    gain = ACTIVATIONS[act].gain if gain is None else gain
     function = {
         "linear": lambda u: u,
         "relu": F.relu,
@@ -147,7 +150,7 @@ def plain_bias_act(act: str, clamp: float | None = None) -> dict[str, Function]:
 
 def plain_modulate(act: str, clamp: float) -> dict[str, Function]:
     """PyTorch's own ops, and the product before our bias_act."""
-    activate = plain_bias_act(act, clamp)["plain"]
+    activate = plain_bias_act(act, clamp=clamp)["plain"]
 
     def plain(x: Tensor, s: Tensor, noise: Tensor, strength: Tensor, b: Tensor) -> Tensor:
         return activate(x * s[:, :, None, None] + strength * noise, b)
@@ -160,7 +163,7 @@ def plain_modulate(act: str, clamp: float) -> dict[str, Function]:
 
 def plain_modulated_conv2d(up: int = 1, f: Tensor | None = None) -> dict[str, Function]:
     """As it is usually written: one weight for all samples, and weights of each for its demodulation only."""
-    activate = plain_bias_act("lrelu", 256.0)["plain"]
+    activate = plain_bias_act("lrelu", clamp=256.0)["plain"]
 
     def plain(x: Tensor, w: Tensor, s: Tensor, noise: Tensor, strength: Tensor, b: Tensor) -> Tensor:
         d = ((w * s[:, None, :, None, None]).square().sum([2, 3, 4]) + 1e-8).rsqrt()
@@ -217,7 +220,7 @@ def plain_filtered_lrelu(
 
 def plain_resampling(case: Case, f: Tensor) -> dict[str, Function]:
     """Depthwise convolutions without inserted zeros: 2-D or two separable passes, in either memory format."""
-    up, down = (2 if case.op == "upsample2d" else 1), (2 if case.op == "downsample2d" else 1)
+    up, down = RESAMPLING[case.op]
     c = case.shape[1]
     if f.ndim == 1:
         row = f
@@ -226,8 +229,7 @@ def plain_resampling(case: Case, f: Tensor) -> dict[str, Function]:
         torch.testing.assert_close(torch.outer(f.sum(1), row), f)
     n = len(row)
     flipped = row.flip(0)
-    before = {"upsample2d": (n + 1) // 2, "downsample2d": (n - 1) // 2, "filter2d": n // 2}[case.op]
-    after = {"upsample2d": (n - 2) // 2, "downsample2d": (n - 2) // 2, "filter2d": (n - 1) // 2}[case.op]
+    before, after = resampling_padding(case.op, n)
 
     def along(x: Tensor, w: Tensor, vertical: bool, horizontal: bool) -> Tensor:
         """w: the filter as a correlation, [c, 1, kh, kw]."""
@@ -290,14 +292,26 @@ def task(mode: str, name: str, function: Function, tensors: list[Tensor], dy: Te
     return {"forward": forward, "forward_backward": forward_backward, "second_order": second_order}[mode]
 
 
-def verify(got: list[Tensor], true: list[Tensor], case: Case) -> None:
-    """Refuses to time a contender that is wrong on this very case."""
-    for g, t in zip(got, true, strict=True):
-        pixels = case.shape[0] * case.shape[2] * case.shape[3]
-        summed = pixels if t.ndim == 1 else 144
-        if case.op == "modulated_conv2d":
-            summed = pixels * case.settings["out"] if t.ndim == 0 else max(9 * case.shape[1], pixels)
-        limit = 16 * torch.finfo(torch.float32).eps * summed**0.5 * max(t.abs().max().item(), 1.0)
+def wrong(got: list[Tensor], true: list[Tensor], own: list[Tensor], case: Case) -> str | None:
+    """Why a contender is not timed: its error on this very case; None if it is right.
+
+    got: its outputs. true: those of the reference in float64. own: the reference's in the case's dtype, by whose error
+    half precision is judged.
+    """
+    for g, t, o in zip(got, true, own, strict=True):
+        if g.shape != t.shape:
+            return f"shape {tuple(g.shape)}, not {tuple(t.shape)}"
+        largest = max(t.abs().max().item(), 1.0)
+        eps = torch.finfo(o.dtype).eps
+        if o.dtype == torch.float32:
+            pixels = case.shape[0] * case.shape[2] * case.shape[3]
+            summed = pixels if t.ndim == 1 else 144
+            if "out" in case.settings:
+                summed = pixels * case.settings["out"] if t.ndim == 0 else max(9 * case.shape[1], pixels)
+            limit = 16 * eps * summed**0.5 * largest
+        else:
+            limit = 2 * (o.double() - t).abs().max().item() + eps * largest
         error = (g.double() - t).abs().max().item()
-        if not error <= limit or g.shape != t.shape:
-            raise AssertionError(f"{case}: error {error:.3g} > {limit:.3g}")
+        if not error <= limit:
+            return f"error {error:.3g} > {limit:.3g}"
+    return None

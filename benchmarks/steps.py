@@ -1,64 +1,177 @@
-"""Times the phases of a StyleGAN2 training step and measures their memory, our ops and the reference in turn.
-
-    python benchmarks/steps.py --resolution 32 64
+"""Whole networks, whole phases of a training step, and the whole step.
 
 G and D are the main phases (forward, backward, D's with a generated and a real batch), R1 is over as many reals, path
-length over half a batch. No optimizer runs. On the GPU if there is one, there in channels_last and bfloat16 too.
-Results go to benchmarks/results/<date>-<device>-steps.json; benchmarks/table.py prints them.
+length over half a batch; "step" is G and D with their optimizers and the average of G. On a GPU the networks are
+channels_last, and run in bfloat16 too.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
-import record
 import torch
-from race import race, summary, tune_malloc
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.profiler import ProfilerActivity, profile
 
 from gan_fast import ops
+from gan_fast.benchmarks.costs import Cost
+from gan_fast.benchmarks.traffic import Traffic, make_fake
 from gan_fast.losses import logistic_discriminator, logistic_generator
 from gan_fast.models.stylegan2 import build
+from gan_fast.training.ema import Averages
+from gan_fast.training.engine import lazy_adam
 
-BATCH = {32: 8, 64: 4, 128: 2}
-MAIN_PHASE = {"R1": "D", "path length": "G"}
+PHASES = ("G forward", "D forward", "G", "D", "R1", "path length", "step")
+SMALL = {"channel_base": 8192, "conv_clamp": None}
 
 
-def phases(resolution: int, batch: int, device: torch.device, bfloat16: bool = False) -> dict[str, Callable[[], None]]:
+@dataclass(frozen=True)
+class Network:
+    """A preset of StyleGAN2 with some fields replaced. gpu: too large for a CPU, left out there."""
+
+    name: str
+    preset: str
+    batch: int
+    fields: dict[str, Any] = field(default_factory=dict, hash=False)
+    quick: bool = False
+    gpu: bool = False
+
+
+NETWORKS = (
+    Network("digits", "digits", 32, quick=True),
+    Network("32px", "paper256", 8, {"img_resolution": 32, **SMALL}),
+    Network("64px", "paper256", 4, {"img_resolution": 64, **SMALL}),
+    Network("128px", "paper256", 2, {"img_resolution": 128, **SMALL}),
+    Network("paper256", "paper256", 16, gpu=True),
+    Network("stylegan2-256", "stylegan2-256", 8, gpu=True),
+    Network("stylegan2-512", "stylegan2-512", 4, gpu=True),
+    Network("stylegan2-1024", "stylegan2-1024", 2, gpu=True),
+)
+
+Phase = Callable[[], list[Tensor]]
+
+
+def phases(
+    network: Network,
+    device: torch.device,
+    bfloat16: bool = False,
+    dtype: torch.dtype = torch.float32,
+    fake: FakeTensorMode | None = None,
+) -> dict[str, Phase]:
+    """Each makes its part of a step, from the same random numbers every time, and returns images, logits or gradients.
+
+    The gradients are of tensors, not of single numbers as the strength of a layer's noise: random noise is another in
+    float64, and as untrained networks do not add it, nothing else depends on it. fake: all tensors are
+    fake ones of this mode.
+    """
     torch.manual_seed(0)
     low = {"num_lowprec_res": 9} if bfloat16 else {}
-    networks = build("paper256", img_resolution=resolution, channel_base=8192, conv_clamp=None, **low)
+    networks = build(network.preset, **network.fields, **low)
     layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
-    generator, discriminator = (network.to(device, memory_format=layout) for network in networks)
-    z = torch.randn(batch, generator.z_dim, device=device)
-    x = torch.randn(batch, 3, resolution, resolution, device=device)
+    generator, discriminator = (n.to(device, dtype, memory_format=layout) for n in networks)
+    if fake is not None:
+        make_fake((generator, discriminator), fake)
+    n, side = network.batch, generator.img_resolution
+    z = torch.randn(n, generator.z_dim).to(device, dtype)
+    x = torch.randn(n, generator.img_channels, side, side).to(device, dtype)
+    classes = discriminator.c_dim
+    c = torch.eye(classes)[torch.arange(n) % classes].to(device, dtype) if classes else None
     seed = torch.tensor([1, 2], device=device)
+    if fake is not None:
+        z, x, seed, c = (t if t is None else fake.from_tensor(t) for t in (z, x, seed, c))
+    average = Averages(generator, [10], 0.05) if fake is None else None
+    g_adam, d_adam = (lazy_adam(m.parameters(), 2e-3, (0.0, 0.99), None) for m in (generator, discriminator))
 
-    def g_main() -> None:
-        discriminator.requires_grad_(False)
-        logistic_generator(discriminator(generator(z))).mean().backward()
-        discriminator.requires_grad_(True)
-        generator.zero_grad()
+    def gradients(loss: Tensor, module: torch.nn.Module) -> list[Tensor]:
+        parameters = list(module.parameters())
+        found = torch.autograd.grad(loss.mean(), parameters, allow_unused=True, materialize_grads=True)
+        return [g for g in found if g.ndim > 0]
 
-    def d_main() -> None:
+    def g_forward() -> list[Tensor]:
         with torch.no_grad():
-            fake = generator(z)
-        logistic_discriminator(discriminator(x), discriminator(fake)).mean().backward()
-        discriminator.zero_grad()
+            return [generator(z, c)]
 
-    def r1() -> None:
+    def d_forward() -> list[Tensor]:
+        with torch.no_grad():
+            return [discriminator(x, c)]
+
+    def g_loss() -> Tensor:
+        discriminator.requires_grad_(False)
+        loss = logistic_generator(discriminator(generator(z, c), c))
+        discriminator.requires_grad_(True)
+        return loss
+
+    def d_loss() -> Tensor:
+        with torch.no_grad():
+            fake = generator(z, c)
+        return logistic_discriminator(discriminator(x, c), discriminator(fake, c))
+
+    def r1() -> list[Tensor]:
         real = x.clone().requires_grad_()
-        ops.r1(real, discriminator(real)).mean().backward()
-        discriminator.zero_grad()
+        return gradients(ops.r1(real, discriminator(real, c)), discriminator)
 
-    def path_length() -> None:
-        ws = generator.mapping(z[: max(batch // 2, 1)])
+    def path_length() -> list[Tensor]:
+        half = max(n // 2, 1)
+        ws = generator.mapping(z[:half], c if c is None else c[:half])
         lengths = ops.path_length(ws, generator.synthesis(ws), seed)
-        ops.path_length_penalty(lengths, torch.zeros([], device=device))[0].mean().backward()
-        generator.zero_grad()
+        return gradients(ops.path_length_penalty(lengths, torch.zeros([], device=device))[0], generator)
 
-    return {"G": g_main, "D": d_main, "R1": r1, "path length": path_length}
+    def step() -> list[Tensor]:
+        for loss, adam in ((g_loss, g_adam), (d_loss, d_adam)):
+            loss().mean().backward()
+            adam.step()
+            adam.zero_grad()
+        average.update(generator, 10**6, n)
+        return []
+
+    g_main, d_main = lambda: gradients(g_loss(), generator), lambda: gradients(d_loss(), discriminator)
+    return dict(zip(PHASES, (g_forward, d_forward, g_main, d_main, r1, path_length, step), strict=True))
+
+
+def count(network: Network, name: str, bfloat16: bool = False) -> Cost:
+    """Bytes that a phase's launches read and write, and FLOPs of its convolutions and matrix products.
+
+    Of our ops, composed as on a CPU, on fake tensors; see traffic.py. Of a step those of its phases.
+    """
+    fake = FakeTensorMode()
+    made = phases(network, torch.device("cpu"), bfloat16, fake=fake)
+    with fake, Traffic() as traffic, ops.use_backend("auto"):
+        for phase in ("G", "D") if name == "step" else (name,):
+            made[phase]()
+    return Cost(traffic.bytes.total(), traffic.flops.total())
+
+
+def wrong(got: list[Tensor], true: list[Tensor], own: list[Tensor]) -> str | None:
+    """Why a way through a network is not timed: how far its outputs are from the float64 reference's; None if it is.
+
+    All outputs as one vector, relative: at most 0.001, as float32 sums in another order change the sign of single
+    values before a leaky ReLU, or in bfloat16 twice the reference's own (`own`).
+    """
+
+    def distance(found: list[Tensor]) -> float:
+        apart = sum((f.double() - t).square().sum() for f, t in zip(found, true, strict=True))
+        return float((apart / sum(t.square().sum() for t in true)).sqrt()) if true else 0.0
+
+    error, limit = distance(got), max(1e-3, 2 * distance(own))
+    return None if error <= limit else f"error {error:.3g} > {limit:.3g}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the profiler's library writes to stderr whenever it starts and stops."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int:
@@ -68,7 +181,7 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         call()
         return torch.cuda.max_memory_allocated(device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+    with _quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         call()
     events = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
     live = peak = 0
@@ -78,44 +191,10 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int:
     return peak
 
 
-def on(backend: str, call: Callable[[], None]) -> Callable[[], None]:
-    def run() -> None:
+def on(backend: str, call: Phase) -> Phase:
+    def run() -> list[Tensor]:
+        torch.manual_seed(0)
         with ops.use_backend(backend):
-            call()
+            return call()
 
     return run
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resolution", type=int, nargs="+", default=[32, 64], choices=BATCH)
-    parser.add_argument("--seconds", type=float, default=30, help="for each phase at least")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--results", default="")
-    arguments = parser.parse_args()
-    malloc = tune_malloc()
-    torch.set_num_threads(arguments.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows = []
-    print("| phase | ours, ms | reference over ours | over its main phase | memory, of the reference's |")
-    print("|---|---|---|---|---|")
-    for resolution in arguments.resolution:
-        for bfloat16 in (False, True) if device.type == "cuda" else (False,):
-            medians: dict[str, float] = {}
-            for name, call in phases(resolution, BATCH[resolution], device, bfloat16).items():
-                calls = {"auto": on("auto", call), "reference": on("reference", call)}
-                times = {way: summary(t) for way, t in race(calls, device, arguments.seconds).items()}
-                memory = {way: peak_memory(run, device) for way, run in calls.items()}
-                case = f"phase-{name}-{resolution}px{'-bfloat16' if bfloat16 else ''}"
-                medians[name] = times["auto"]["median"]
-                ratios = {"reference": round(times["reference"]["median"] / medians[name], 2)}
-                rows.append({"case": case, "mode": "phase", "threads": arguments.threads, "times": times})
-                rows[-1] |= {"ratios": ratios, "memory": memory}
-                share = f"{medians[name] / medians[MAIN_PHASE[name]]:.2f}" if name in MAIN_PHASE else ""
-                of_reference = f"{memory['auto'] / memory['reference']:.2f}"
-                print(f"| {case} | {medians[name]:.0f} | {ratios['reference']:.2f}x | {share} | {of_reference} |")
-    print(f"results: {record.write(rows, {'malloc': malloc}, arguments.results, '-steps')}")
-
-
-if __name__ == "__main__":
-    main()

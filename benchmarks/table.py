@@ -1,82 +1,176 @@
-"""python benchmarks/table.py [--summary] [FILE ...]: prints results as Markdown, by default the newest file.
+"""python benchmarks/table.py [--write README.md] [FILE ...]: results as Markdown.
 
-Every case, or with --summary the spread of the ratios by op.
+Prints the tables of the files. With --write it makes the tables of a Markdown file anew, which stand between
+
+    <!-- ops: benchmarks/results/FILE.json -->        and  <!-- end -->
+    <!-- phases: benchmarks/results/FILE.json -->     and  <!-- end -->
+
+from the file that is named there, or from the FILE given, which then is named there: its ops, phases or both.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
+import re
 import statistics
-import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from gan_fast.benchmarks import record
+from gan_fast.benchmarks.cases import MODES
+from gan_fast.benchmarks.record import Machine, Results, Row, Timing
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = ("reference", "torch.compile", "plain PyTorch", "plain, given channels_last")
+MAIN_PHASE = {"R1": "D", "path length": "G"}
+# what a Markdown file shows of the ops: all modes of these, and of the last three the forward pass in channels_last
+SHOWN = (
+    *("upsample2d rgb", "downsample2d rgb", "minibatch_stddev end", "grid_sample warp", "bias_act lrelu"),
+    *("modulate lrelu", "modulated_conv2d plain", "modulated_conv2d up2", "conv2d 3x3"),
+    *("filtered_lrelu up2down2", "filtered_lrelu up4down2"),
+    *("upsample2d 4x4", "downsample2d 4x4", "filter2d 4x4"),
+)
+BLOCK = re.compile(r"<!-- (ops|phases): (\S*) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
-def ratios_of(row: dict) -> list[float | None]:
-    """How many times our time the others take, in the order of COLUMNS.
+def contenders_of(row: Row) -> list[Timing | None]:
+    """The contenders of a row in the order of COLUMNS.
 
     Of the plain PyTorch calls the fastest, among those that are given the same tensors as we are; and among those that
     are given them in channels_last where we get them contiguous, which a caller would have to have at hand.
     """
-    ratios = row["ratios"]
-    plain = {name: ratio for name, ratio in ratios.items() if name.startswith("plain")}
-    same = [ratio for name, ratio in plain.items() if not name.endswith("channels_last")]
-    other = [ratio for name, ratio in plain.items() if name.endswith("channels_last")]
-    return [ratios.get("reference"), ratios.get("compile"), min(same, default=None), min(other, default=None)]
+    plain = {name: timing for name, timing in row.times.items() if name.startswith("plain")}
+
+    def fastest(of_other_format: bool) -> Timing | None:
+        found = [t for name, t in plain.items() if name.endswith("channels_last") == of_other_format]
+        return min(found, key=lambda t: t.ratio, default=None)
+
+    return [row.times.get("reference"), row.times.get("compile"), fastest(False), fastest(True)]
 
 
-def heading(machine: dict) -> str:
-    return (
-        f"{machine['device']} ({machine['isa']}, {machine['cpus']} cores), torch {machine['torch']}, "
-        f"revision {machine['revision']}, {machine['date']}."
-    )
+def heading(machine: Machine) -> str:
+    where = f"{machine.device}, driver {machine.driver}" if machine.driver else f"{machine.device} ({machine.isa}, "
+    cores = "" if machine.driver else f"{machine.cpus} cores)"
+    return f"{where}{cores}, torch {machine.torch}, revision {machine.revision}, {machine.date}."
 
 
-def table(results: dict) -> str:
-    lines = [
-        f"{heading(results['machine'])} Medians in ms with quartiles; ratios are times of the others over ours.",
-        "",
-        f"| case | mode | threads | ours | {' | '.join(COLUMNS)} |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in results["rows"]:
-        ours = next(iter(row["times"].values()))
-        cells = [f"{ratio:.1f}x" if ratio is not None else "" for ratio in ratios_of(row)]
-        time = f"{ours['median']:.3g} ({ours['q1']:.3g} to {ours['q3']:.3g})"
-        lines.append(f"| {row['case']} | {row['mode']} | {row['threads'] or ''} | {time} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def mode_name(mode: str) -> str:
+    return {"forward_backward": "forward + backward", "second_order": "second order"}.get(mode, mode)
 
 
-def summary(results: dict) -> str:
-    groups: dict[tuple[str, str], list[list]] = {}
-    for row in results["rows"]:
-        op, name = row["case"].split("-")[:2]
-        memory = " channels_last" if row["case"].endswith("channels_last") else ""
-        groups.setdefault((f"{op} {name}{memory}", row["mode"]), []).append(ratios_of(row))
-    lines = [
-        f"{heading(results['machine'])} Times of the others over ours: median (least to most) over shapes, with "
-        "one thread and two.",
-        "",
-        f"| op | mode | rows | {' | '.join(COLUMNS)} |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for (op, mode), rows in groups.items():
+def ops_table(results: Results, shown: Sequence[str] = ()) -> str:
+    """Ratios by op over shapes and threads: median (least to most); of those shown, or of all."""
+    groups: dict[tuple[str, str], list[list[Timing | None]]] = {}
+    for row in results.rows:
+        if row.mode in MODES and row.times:
+            op, name, _, *kind = row.case.split("-")
+            name = " ".join((op, name, *kind))
+            last = name.removesuffix(" channels_last") in shown[-3:] and row.mode == "forward"
+            if shown and name not in shown and not last:
+                continue
+            groups.setdefault((name, row.mode), []).append(contenders_of(row))
+    lines = [f"| op | mode | rows | {' | '.join(COLUMNS)} |", "|---|---|---|---|---|---|---|"]
+    for (name, mode), rows in groups.items():
         cells = []
         for column in range(len(COLUMNS)):
-            known = [ratios[column] for ratios in rows if ratios[column] is not None]
+            known = [t.ratio for timings in rows if (t := timings[column]) is not None]
             spread = f"({min(known):.1f} to {max(known):.1f})" if known else ""
             cells.append(f"{statistics.median(known):.1f}x {spread}" if known else "")
-        lines.append(f"| {op} | {mode.replace('_', ' + ')} | {len(rows)} | {' | '.join(cells)} |")
-    return "\n".join(lines).replace("second + order", "second order")
+        lines.append(f"| {name} | {mode_name(mode)} | {len(rows)} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", heading(results.machine)])
+
+
+def phases_table(results: Results) -> str:
+    """For each network: the reference's time over ours, with the interval of the median, and our memory over its."""
+    rows: dict[str, dict[str, Row]] = {}
+    for row in results.rows:
+        if row.mode == "phase" and row.times:
+            phase = row.case.split("-")[1]
+            rows.setdefault(phase, {})[row.network + row.case.partition(row.network)[2]] = row
+    networks = list(dict.fromkeys(network for found in rows.values() for network in found))
+    lines = [f"| phase | {' | '.join(f'{n} | memory' for n in networks)} | ours over its main phase |"]
+    lines.append("|---" * (2 * len(networks) + 2) + "|")
+    for phase, found in rows.items():
+        cells, shares = [], []
+        for network in networks:
+            row = found.get(network)
+            other = row and row.times.get("reference")
+            cells.append(f"{other.ratio:.2f}x ({other.low:.2f} to {other.high:.2f})" if other else "")
+            known = row and {row.ours, "reference"} <= row.memory.keys()
+            cells.append(f"{row.memory[row.ours] / row.memory['reference']:.2f}" if known else "")
+            main = rows.get(MAIN_PHASE.get(phase, ""), {}).get(network)
+            if row and main:
+                shares.append(f"{row.times[row.ours].median / main.times[main.ours].median:.2f}")
+        share = f"{', '.join(shares)} of {MAIN_PHASE[phase]}" if shares else ""
+        lines.append(f"| {phase} | {' | '.join(cells)} | {share} |")
+    return "\n".join([*lines, "", heading(results.machine)])
+
+
+def has(kind: str, results: Results) -> bool:
+    return any((row.mode == "phase") == (kind == "phases") and row.mode in (*MODES, "phase") for row in results.rows)
+
+
+def rewritten(text: str, files: Sequence[Path] = (), root: Path = ROOT) -> str:
+    """A Markdown text with its tables made anew; a block that names no file stays as it is until one is given."""
+
+    def block(found: re.Match) -> str:
+        kind, name = found[1], found[2]
+        for path in files:
+            if has(kind, record.read(path)):
+                name = str(path.resolve().relative_to(root))
+        if not name:
+            return found[0]
+        results = record.read(root / name)
+        table = ops_table(results, SHOWN) if kind == "ops" else phases_table(results)
+        return f"<!-- {kind}: {name} -->\n{table}\n<!-- end -->"
+
+    return BLOCK.sub(block, text)
+
+
+def rich_table(results: Results) -> Table:
+    """For a terminal: every row, our time, what share of the floor it reaches, and the others' times over ours."""
+    from rich.table import Table
+
+    table = Table(
+        title=heading(results.machine),
+        caption="ms: median; spread: between its quartiles; floor: what the bytes and FLOPs take at this machine's"
+        " measured ceilings; others: their time over ours, medians of neighbours in time",
+    )
+    for column in ("case", "mode", "ms", "spread", "of floor", "eager", "compile", "plain", "channels_last"):
+        table.add_column(column, justify="left" if column in ("case", "mode") else "right", no_wrap=True)
+    for row in results.rows:
+        mode = mode_name(row.mode) + (f", {row.threads} threads" if row.threads > 1 else "")
+        if row.ours not in row.times:
+            table.add_row(row.case, mode, "[red]refused[/]")
+            continue
+        ours = row.times[row.ours]
+        others = [f"{t.ratio:.2f}x" if t else "" for t in contenders_of(row)]
+        share = "" if row.fraction is None else f"{row.fraction:.0%}"
+        table.add_row(row.case, mode, f"{ours.median:.3g}", f"{(ours.q3 - ours.q1) / ours.median:.0%}", share, *others)
+        for name, timing in row.times.items():
+            if name not in (row.ours, "reference", "compile", "unfused") and not name.startswith("plain"):
+                table.add_row(f"  {name}", "", f"{timing.median:.3g}", "", "", f"{timing.ratio:.2f}x of ours")
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", type=Path, nargs="*")
+    parser.add_argument("--write", type=Path)
+    arguments = parser.parse_args()
+    if arguments.write is not None:
+        arguments.write.write_text(rewritten(arguments.write.read_text(), arguments.files))
+        return
+    for path in arguments.files:
+        results = record.read(path)
+        for kind, table in (("ops", ops_table), ("phases", phases_table)):
+            if has(kind, results):
+                print(table(results), end="\n\n")
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    show = summary if "--summary" in arguments else table
-    folder = Path(__file__).resolve().parent / "results"
-    paths = [Path(p) for p in arguments if p != "--summary"] or sorted(folder.glob("*.json"))[-1:]
-    if not paths:
-        sys.exit(f"no results in {folder}: run `make bench`")
-    for path in paths:
-        print(show(json.loads(path.read_text())))
+    main()

@@ -13,13 +13,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-os.environ["TRITON_INTERPRET"] = "1"  # so that Triton's launchers take CPU tensors; fake ones launch nothing
-
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from gan_fast.losses import logistic_discriminator, logistic_generator
 from gan_fast.models.stylegan2 import build
@@ -30,12 +29,13 @@ WAYS = {"ours, fused": "triton", "ours, composed": "auto", "PyTorch's ops": "ref
 
 
 class Traffic(TorchDispatchMode):
-    """launches and bytes of what runs within."""
+    """launches, bytes and FLOPs (of convolutions and matrix products) of what runs within, by the name of the op."""
 
     def __init__(self) -> None:
         super().__init__()
         self.launches: Counter[str] = Counter()
-        self.bytes = 0
+        self.bytes: Counter[str] = Counter()
+        self.flops: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
@@ -43,13 +43,24 @@ class Traffic(TorchDispatchMode):
         if func.is_view or name in FREE or func.namespace == "prim":
             return result
         self.launches[name] += 1
+        if func.overloadpacket in flop_registry:
+            self.flops[name] += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=result)
+        if name == "convolution_backward" and not args[-1][0]:
+            args = args[:2]  # the weight is there for its shape
         seen: dict[int, int] = {}
         for t in tree_leaves((args, kwargs, result)):
             if isinstance(t, Tensor):
                 size = min(t.numel() * t.element_size(), t.untyped_storage().nbytes())
                 seen[id(t.untyped_storage())] = max(size, seen.get(id(t.untyped_storage()), 0))
-        self.bytes += sum(seen.values())
+        self.bytes[name] += sum(seen.values())
         return result
+
+
+def make_fake(networks: Sequence[nn.Module], fake: FakeTensorMode) -> None:
+    """Replaces the tensors of networks, which compute numbers when they are built."""
+    for module in (m for network in networks for m in network.modules()):
+        for tensors in (module._parameters, module._buffers):
+            tensors.update({k: fake.from_tensor(t) for k, t in tensors.items() if t is not None})
 
 
 def steps(networks: Sequence[nn.Module], resolution: int, batch: int) -> dict[str, Callable[[], None]]:
@@ -80,9 +91,7 @@ def count(resolution: int, batch: int, channel_base: int) -> dict[tuple[str, str
         for network in networks:
             network.to(memory_format=torch.channels_last)
         with FakeTensorMode() as fake, use_backend(backend):
-            for module in (m for network in networks for m in network.modules()):
-                for tensors in (module._parameters, module._buffers):
-                    tensors.update({k: fake.from_tensor(t) for k, t in tensors.items() if t is not None})
+            make_fake(networks, fake)
             for name, step in steps(networks, resolution, batch).items():
                 with Traffic() as traffic:
                     step()
@@ -96,11 +105,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--channel-base", type=int, default=16384)
     arguments = parser.parse_args()
+    os.environ["TRITON_INTERPRET"] = "1"  # so that Triton's launchers take CPU tensors; fake ones launch nothing
     found = count(arguments.resolution, arguments.batch, arguments.channel_base)
     print(f"{arguments.resolution} pixels, batch {arguments.batch}, channel base {arguments.channel_base}, float32")
     print("| step | way | launches | GB |\n|---|---|---|---|")
     for (step, way), traffic in found.items():
-        print(f"| {step} | {way} | {traffic.launches.total()} | {traffic.bytes / 1e9:.1f} |")
+        print(f"| {step} | {way} | {traffic.launches.total()} | {traffic.bytes.total() / 1e9:.1f} |")
 
 
 if __name__ == "__main__":

@@ -19,22 +19,28 @@ from gan_fast.ops import (
     conv2d,
     conv2d_resample,
     conv_transpose2d,
+    downsample2d,
+    filter2d,
     minibatch_stddev,
     modulated_conv2d,
     setup_filter,
+    upsample2d,
 )
 from gan_fast.ops.bias_act import ACTIVATIONS
 
 __all__ = [
     "BatchNorm2d",
+    "Blur",
     "Conv2d",
     "Convolution",
+    "Downsample",
     "EqualizedLinear",
     "FromRGB",
     "MinibatchDiscrimination",
     "MinibatchStdDev",
     "ModulatedConv2d",
     "ToRGB",
+    "Upsample",
 ]
 
 NOISE_MODES = ("random", "const", "none")
@@ -427,6 +433,71 @@ class MinibatchDiscrimination(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{len(self.weight)}, kernels={self.kernels}, dims={self.dims}"
+
+
+class _Resample(nn.Module):
+    """Holds a FIR filter with unit sum and a whole factor."""
+
+    def __init__(self, resample_filter: Sequence[float], factor: int):
+        super().__init__()
+        if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
+            raise ValueError(f"factor: got {factor!r}, takes an integer from 1")
+        self.factor = factor
+        self.register_buffer("resample_filter", setup_filter(resample_filter))
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor}, taps={self.resample_filter.shape[-1]}"
+
+
+class Blur(_Resample):
+    """y = x convolved with a FIR low-pass of unit sum, along both axes; zeros lie around the image.
+
+    Args:
+        resample_filter: its taps.
+
+    Shapes: x [N, C, H, W] -> y [N, C, H, W], in the dtype of x. The filter is a buffer.
+    """
+
+    def __init__(self, resample_filter: Sequence[float] = (1, 2, 1)):
+        super().__init__(resample_filter, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return filter2d(x, self.resample_filter)
+
+
+class Upsample(_Resample):
+    """Puts factor - 1 zeros between samples and low-passes with gain factor^2: an image keeps its level.
+
+    Args:
+        factor: whole factor by which the output is larger.
+        resample_filter: taps of the FIR low-pass.
+
+    Shapes: x [N, C, H, W] -> y [N, C, H factor, W factor], in the dtype of x. The filter is a buffer.
+    """
+
+    def __init__(self, factor: int = 2, resample_filter: Sequence[float] = (1, 3, 3, 1)):
+        super().__init__(resample_filter, factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upsample2d(x, self.resample_filter, up=self.factor)
+
+
+class Downsample(_Resample):
+    """Low-passes and keeps every factor-th sample: pooling without aliases (BlurPool, Zhang 2019, arXiv 1904.11486).
+
+    Args:
+        factor: whole factor by which the output is smaller.
+        resample_filter: taps of the FIR low-pass.
+
+    Shapes: x [N, C, H, W] -> y [N, C, H / factor, W / factor], in the dtype of x. Zeros lie around the image (BlurPool
+    reflects it). The filter is a buffer.
+    """
+
+    def __init__(self, factor: int = 2, resample_filter: Sequence[float] = (1, 3, 3, 1)):
+        super().__init__(resample_filter, factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return downsample2d(x, self.resample_filter, down=self.factor)
 
 
 def _check(activation: str, kernel_size: int = 1) -> None:

@@ -14,10 +14,11 @@ _PROGRAMS = 4096  # about as many as fill the largest GPU a few times over
 
 @triton.jit
 def _load(pointer, at, inside, COMPUTED: tl.constexpr):
-    """Zeros, where there is no tensor."""
+    """Zeros, where there is no tensor. With `else`: Triton compiles what follows a branch that returns."""
     if pointer is None:
         return tl.zeros(at.shape, COMPUTED)
-    return tl.load(pointer + at, mask=inside, other=0.0).to(COMPUTED)
+    else:
+        return tl.load(pointer + at, mask=inside, other=0.0).to(COMPUTED)
 
 
 # Memory is planes, [N, C, P], or with CHANNELS_LAST pixels, [N, P, C]. A program walks STEPS tiles [BLOCK_H, BLOCK_W],

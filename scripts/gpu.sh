@@ -1,60 +1,104 @@
 #!/usr/bin/env bash
-# Everything worth doing on a machine with a GPU, within ten minutes: build, test, verify, benchmark.
+# Everything worth doing on a machine with a GPU, in order of value and within ten minutes.
 #
-#   make gpu                          with the python3 on PATH, which must have torch, triton, pytest, pybind11, ninja
+#   make gpu                            with the python3 on PATH, which has what `needed` names below
+#   make gpu PARTS="tests bench"        only these, of: build doctor verify tests bench steps autotune kernels
+#   make gpu OUT=folder                 where logs, results and summary.txt go (runs/gpu)
+#   make gpu LIMIT=20                   seconds that a part may take, instead of its own limit
 #   PYTHON=/path/to/python make gpu
 #
-# Needs no network and no virtual environment: the native modules are built into the source tree. Results go to
-# benchmarks/results/, and a copy of everything, with the logs, to $OUT if that is set.
+# A part that fails does not keep the next from running, and summary.txt keeps what earlier calls found of the others.
+# Needs no network and no virtual environment: the native modules are built into the source tree.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+all="build doctor verify tests bench steps autotune kernels"
+declare -A limits=([build]=150 [doctor]=20 [verify]=140 [tests]=110 [bench]=80 [steps]=35 [autotune]=35 [kernels]=30)
+parts=${PARTS:-$all}
 python=${PYTHON:-python3}
-out=${OUT:-runs/gpu}
-mkdir -p "$out"
-export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
-failed=0
+mkdir -p "${OUT:=runs/gpu}"
+out=$(cd "$OUT" && pwd)
+export python out PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 
-stage() { # name, seconds, command...
-  local name=$1 limit=$2
-  shift 2
-  echo "== $name"
-  local start=$SECONDS
-  timeout -s INT -k 10 "$limit" "$@" >"$out/$name.log" 2>&1 # interrupted, the benchmarks write what they have
-  local status=$?
-  tail -n 15 "$out/$name.log"
-  echo "== $name: exit $status after $((SECONDS - start)) s"
-  [ $status -eq 0 ] || failed=1
+for part in $parts; do
+  [[ -v limits[$part] ]] || { echo "PARTS: got $part, takes $all" && exit 2; }
+done
+needed="torch triton typer rich pytest pybind11 ninja"
+find='import sys; from importlib.util import find_spec; print(*[m for m in sys.argv[1:] if find_spec(m) is None])'
+lacking=$("$python" -c "$find" $needed) || exit 2
+[ -z "$lacking" ] || { echo "$python lacks $lacking" && exit 2; }
+arch=$("$python" -c 'import torch; print("{}{}".format(*torch.cuda.get_device_capability()))' 2>/dev/null)
+export arch
+
+needs_gpu() { [ -n "$arch" ] || { echo "not run: no CUDA device that $python's torch can see" && exit 1; }; }
+export -f needs_gpu
+
+build() {
+  needs_gpu
+  GAN_FAST_CUDA=1 GAN_FAST_CUDA_ARCHS=$arch "$python" setup.py -q build_ext --inplace
 }
 
-arch=$($python -c 'import torch; print("{}{}".format(*torch.cuda.get_device_capability()))') || {
-  echo "no CUDA device that $python's torch can see"
-  exit 1
-}
-# Triton compiles a kernel for every option of every sample: one process an op, whose cache `verify` then finds.
-contract() {
+doctor() { "$python" -m gan_fast doctor; }
+
+# Triton compiles a kernel for every option of every sample: one process an op
+verify() {
   local op pids=() status=0
+  mkdir -p "$out/verify"
   for op in $("$python" -c 'from gan_fast.testing import OPS; print(*OPS)'); do
-    "$python" -m pytest -q tests/ops/test_contract.py -k "$op" >"$out/contract-$op.log" 2>&1 &
+    OMP_NUM_THREADS=1 "$python" -m gan_fast verify --ops "$op" --backends cuda,triton \
+      --json "$out/verify/$op.json" >"$out/verify/$op.log" 2>&1 &
     pids+=($!)
   done
-  local rest=(tests/ops tests/kernels/test_modulated_conv2d_kernels.py tests/test_layers.py tests/models)
-  rest+=(tests/training/test_engine.py tests/training/test_health.py)
-  rest+=(--ignore tests/ops/test_contract.py)
-  "$python" -c 'import hypothesis, scipy' || rest+=(--ignore tests/ops/test_properties.py)
-  "$python" -m pytest -q "${rest[@]}" &
-  pids+=($!)
   for pid in "${pids[@]}"; do wait "$pid" || status=1; done
-  tail -qn 1 "$out"/contract-*.log
+  cat "$out"/verify/*.log
   return $status
 }
-export -f contract
-export python out
 
-stage build 150 env GAN_FAST_CUDA=1 GAN_FAST_CUDA_ARCHS="$arch" "$python" setup.py -q build_ext --inplace
-stage doctor 30 "$python" -m gan_fast doctor
-stage tests 190 bash -c contract
-stage bench 120 "$python" -m pytest -q benchmarks --quick
-stage steps 60 "$python" benchmarks/steps.py --resolution 128 --seconds 2
-stage verify 60 "$python" -m gan_fast verify
-cp -r benchmarks/results "$out/" 2>/dev/null
-exit $failed
+# what `verify` does not do, and no test that only a CPU's kernels or compilers decide
+tests() {
+  needs_gpu
+  local done_by_verify="not (test_matches_reference or registered_route or equal_bits or test_gradcheck)"
+  local rest=(tests/ops tests/kernels/test_modulated_conv2d_kernels.py tests/test_layers.py tests/models)
+  rest+=(tests/training/test_engine.py tests/training/test_health.py)
+  "$python" -c 'import hypothesis, scipy' 2>/dev/null || rest+=(--ignore tests/ops/test_properties.py)
+  "$python" -m pytest -q --durations=10 "${rest[@]}" -k "$done_by_verify"
+}
+
+bench() { needs_gpu && "$python" -m gan_fast bench --quick --json "$out/bench.json" --html "$out/bench.html"; }
+
+steps() { needs_gpu && "$python" -m gan_fast bench --quick --ops 128px --json "$out/steps.json"; }
+
+# the fastest way of every call of a training step: the JSON file that a machine like this can start from
+autotune() {
+  needs_gpu
+  GAN_FAST_CACHE=$out/autotune "$python" - <<'END' && cat "$out"/autotune/*.json
+import torch
+from gan_fast.benchmarks import steps
+
+for network in steps.NETWORKS[:4]:
+    for bfloat16 in (False, True):
+        for phase in steps.phases(network, torch.device("cuda"), bfloat16).values():
+            phase()
+END
+}
+
+kernels() { "$python" -m gan_fast kernels --backends cuda --chips "sm_${arch:-90}" --json "$out/kernels.json"; }
+
+export -f build doctor verify tests bench steps autotune kernels
+for part in $parts; do
+  echo "== $part"
+  start=$SECONDS
+  # interrupted, the benchmarks write what they have
+  timeout -s INT -k 10 "${LIMIT:-${limits[$part]}}" bash -c "$part" >"$out/$part.log" 2>&1
+  status=$?
+  tail -n 15 "$out/$part.log"
+  found=ok
+  [ $status -eq 0 ] || found="failed, exit $status"
+  [ $status -ne 124 ] && [ $status -ne 137 ] || found="out of time"
+  printf '%-9s %4d s  %s\n' "$part" $((SECONDS - start)) "$found" >"$out/$part.status"
+done
+for part in $all; do
+  [ ! -f "$out/$part.status" ] || cat "$out/$part.status"
+done | tee "$out/summary.txt"
+for part in $parts; do
+  grep -q ' ok$' "$out/$part.status" || exit 1
+done

@@ -1,20 +1,27 @@
 """The layers against their formulas, written out in plain PyTorch and float64."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from gan_fast.layers import (
     BatchNorm2d,
+    Blur,
     Conv2d,
     Convolution,
+    Downsample,
     EqualizedLinear,
     FromRGB,
     MinibatchDiscrimination,
     MinibatchStdDev,
     ModulatedConv2d,
     ToRGB,
+    Upsample,
 )
+from gan_fast.models import stylegan2
 
 assert_close = torch.testing.assert_close
 
@@ -323,3 +330,67 @@ def test_second_order_gradients(device):
     synthesis = randomize(ModulatedConv2d(4, 2, 6, resolution=(4, 6), up=2), device)
     assert torch.autograd.gradgradcheck(conv, (x[:1],))
     assert torch.autograd.gradgradcheck(lambda x, w: synthesis(x, w, noise_mode="const"), (x[:1], w[:1]))
+
+
+# ---------------------------------------------------------------- resampling
+
+
+def test_blur_formula(device):
+    x = torch.randn(2, 3, 6, 7, dtype=torch.float64, device=device)
+    taps = torch.tensor([1.0, 3.0, 1.0], dtype=torch.float64, device=device) / 5
+    f = torch.outer(taps, taps).expand(3, 1, 3, 3)
+    assert_close(Blur((1, 3, 1)).to(device)(x), F.conv2d(x, f, padding=1, groups=3))
+
+
+def filtered(x, taps, before, after, gain):
+    """Zeros around, and convolution with the taps along both axes."""
+    taps = torch.tensor(taps, dtype=x.dtype, device=x.device).flip(0) / sum(taps)
+    f = torch.outer(taps, taps).expand(x.shape[1], 1, len(taps), len(taps))
+    return F.conv2d(F.pad(x, [before, after] * 2), f * gain, groups=x.shape[1])
+
+
+@pytest.mark.parametrize(("factor", "taps"), [(2, (1, 3, 3, 1)), (2, (1, 4, 2)), (3, (1, 2, 3, 4, 1))])
+def test_upsample_and_downsample_formulas(device, factor, taps):
+    x = torch.randn(2, 3, 6, 12, dtype=torch.float64, device=device)
+    n = len(taps)
+    spread = x.new_zeros(2, 3, 6 * factor, 12 * factor)
+    spread[:, :, ::factor, ::factor] = x
+    true = filtered(spread, taps, (n + factor - 1) // 2, (n - factor) // 2, factor**2)
+    assert_close(Upsample(factor, taps).to(device)(x), true)
+    true = filtered(x, taps, (n - factor + 1) // 2, (n - factor) // 2, 1)[:, :, ::factor, ::factor]
+    assert_close(Downsample(factor, taps).to(device)(x), true)
+
+
+def test_bad_factors_are_named():
+    for factor in (0, 1.5, True):
+        with pytest.raises(ValueError, match="factor"):
+            Upsample(factor)
+
+
+# ---------------------------------------------------------------- docs/layers.md
+
+
+def test_the_page_draws_the_models_images():
+    """The generator in forty lines of docs/layers.md, with the weights of gan_fast.models.stylegan2."""
+    page = (Path(__file__).parents[1] / "docs" / "layers.md").read_text()
+    (code,) = re.findall(r"```python\n(# generator\n.*?)```", page, re.S)
+    assert len(code.splitlines()) <= 40
+    names = {}
+    exec(code, names)
+    mine = names["Generator"](z_dim=8, w_dim=8, side=16, layers=2, width=128)
+    true, _ = stylegan2.build("digits", c_dim=0, img_channels=3, z_dim=8, w_dim=8, channel_base=128, channel_max=512)
+    for module in (mine, true):
+        torch.manual_seed(5)
+        for _, p in sorted(module.named_parameters(), key=lambda item: renamed(item[0])):
+            torch.nn.init.normal_(p)
+    z = torch.randn(3, 8)
+    noise_off = {"noise_mode": "none"}
+    assert_close(mine(z, **noise_off), true(z, **noise_off))
+
+
+def renamed(name):
+    """A parameter's name in gan_fast.models.stylegan2, for one in the page's generator."""
+    name = re.sub(r"^mapping\.(\d)\.", r"mapping.fc\1.", name)
+    name = re.sub(r"^blocks\.(\d)\.", lambda m: f"synthesis.b{8 << int(m[1])}.", name)
+    name = re.sub(r"^(const|torgb)", r"synthesis.b4.\1", name)
+    return re.sub(r"^conv\.", "synthesis.b4.conv1.", name)

@@ -45,6 +45,7 @@ def pure_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_pure_python_wheel_holds_everything_but_native_modules(pure_wheel: Path) -> None:
     names = zipfile.ZipFile(pure_wheel).namelist()
     assert "gan_fast/kernels/bias_act.py" in names
+    assert {"gan_fast/benchmarks/measure.py", "gan_fast/benchmarks/report.html"} <= set(names)
     assert "gan_fast/py.typed" in names
     assert any(n.endswith(".safetensors") for n in names), "the digit classifier's weights"
     assert any(n.endswith("licenses/LICENSE") for n in names)

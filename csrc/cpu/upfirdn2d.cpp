@@ -222,6 +222,52 @@ void fir4_plane(const T* x, const A* row, const A* column, int64_t left, int64_t
       put_vector<L>(y + i * width + j, load_vector<L>(sums + k * width + j), write);
 }
 
+// The horizontal taps of down2_plane: where tap b finds the sample for lane l in two vectors that hold 2 L / width
+// rows, and whether the plane has it: samples beside it are zeros, whatever stands in the vectors.
+template <int L, typename A>
+struct Halving {
+  using V = Vector<A, L>;
+  IndexOf<V> from[4], inside[4];
+  Weights<4, A> row;
+
+  Halving(const A* row, int left, int width) : row(row, 4) {
+    for (int b = 0; b < 4; ++b)
+      for (int l = 0; l < L; ++l) {
+        const int j = 2 * l % width + left + b;
+        inside[b][l] = j >= 0 && j < width ? -1 : 0;
+        from[b][l] = inside[b][l] ? 2 * l / width * width + j : 0;
+      }
+  }
+  GF_HD V tap(int b, V first, V second) const {
+    return reinterpret_cast<V>(reinterpret_cast<IndexOf<V>>(permute(first, second, from[b])) & inside[b]);
+  }
+};
+
+// One plane through a 4 x 4 filter of rank 1, its sides halved: y[i, m] = sum over a, b < 4 of column[a] row[b]
+// x[2 i + top + a, 2 m + left + b]. The plane is L or 2 L wide, so that a vector of y comes from two vectors that have
+// met the column: of two rows of y, or the halves of one.
+template <int L, typename T, typename A = compute_t<T>>
+void down2_plane(const T* x, const Halving<L, A>& across, const Weights<4, A>& along, int64_t top, T* y, int64_t height,
+                 int64_t width, int64_t out_height, Write write) {
+  using V = Vector<A, L>;
+  const auto meet_column = [&](int64_t i, int64_t j) __attribute__((always_inline)) {
+    const int64_t first = 2 * i + top;
+    const T* at = x + first * width + j;
+    if (first >= 0 && first + 4 <= height) return weigh<L>(along, at, width);
+    V sum = {};
+    for (int a = 0; a < 4; ++a)
+      if (first + a >= 0 && first + a < height) sum += along.f[a] * load_vector<L>(at + a * width);
+    return sum;
+  };
+  const bool pair = width == L;
+  for (int64_t i = 0; i < out_height; i += pair ? 2 : 1, y += L) {
+    const V a = meet_column(i, 0), b = pair ? meet_column(i + 1, 0) : meet_column(i, L);
+    V sum = across.row.f[0] * across.tap(0, a, b);
+    for (int k = 1; k < 4; ++k) sum += across.row.f[k] * across.tap(k, a, b);
+    put_vector<L>(y, sum, write);
+  }
+}
+
 // Along one axis, y[period m + p] = sum over k < taps of f[tap + k up] x[first + step m + k], where (first, tap, taps)
 // belong to phase p.
 struct Phase {
@@ -313,6 +359,11 @@ class Resampler {
       if (fir4(across_) && fir4(along_) && filter_.separable && pixel_ == 1 && across_.in % L == 0)
         return fir4_planes<L>();
     }
+    if (halved(across_) && halved(along_) && filter_.separable && pixel_ == 1) {
+      const int64_t size = along_.out * across_.out;
+      if (size % kFull == 0 && (across_.in == kFull || across_.in == 2 * kFull)) return down2_planes<kFull>();
+      if (size % kHalf == 0 && (across_.in == kHalf || across_.in == 2 * kHalf)) return down2_planes<kHalf>();
+    }
     const int64_t row_set = depth_ * planes_ * row_;
     int64_t band = kTile / row_set;
     band = band < 1 ? 1 : band < along_.out ? band : along_.out;
@@ -372,6 +423,23 @@ class Resampler {
     parallel_for(images_, threads, [&](int64_t i, int thread) {
       filter(x_ + i * plane, across_taps(0, 0), along_taps_.get(), across_.phases[0].first, along_.phases[0].first,
              y_ + i * plane, along_.in, width, sums.get() + thread * 3 * width, write_);
+    });
+  }
+
+  // Whether an axis takes what down2_plane does.
+  static bool halved(const Axis& axis) {
+    return axis.up == 1 && axis.step == 2 && axis.in == 2 * axis.out && axis.phases[0].taps == 4;
+  }
+
+  template <int L>
+  void down2_planes() {
+    const int64_t plane = along_.in * across_.in, out_plane = along_.out * across_.out;
+    const Halving<L, A> across(across_taps(0, 0), static_cast<int>(across_.phases[0].first),
+                               static_cast<int>(across_.in));
+    const Weights<4, A> along(along_taps_.get(), 4);
+    parallel_for(images_, threads_for(images_ * plane), [&](int64_t i, int) {
+      down2_plane<L, T>(x_ + i * plane, across, along, along_.phases[0].first, y_ + i * out_plane, along_.in,
+                        across_.in, along_.out, write_);
     });
   }
 

@@ -102,7 +102,7 @@ def _margins(source: Tensor, width: int, height: int) -> tuple[int, int]:
     would keep the phase out of a CUDA graph. The result is the same.
     """
     largest = max(width - 1, 2 * REACH), max(height - 1, 2 * REACH)
-    if source.device.type != "cpu" or torch.compiler.is_compiling():
+    if source.device.type != "cpu":
         return largest
     centre = (width - 1) / 2, (height - 1) / 2
     corners = [

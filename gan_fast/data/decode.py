@@ -21,7 +21,7 @@ class BrokenImage(ValueError):
 
 @dataclass(frozen=True)
 class Protocol:
-    """How images are brought to one shape: turned upright as EXIF says, cropped, resized (Lanczos).
+    """How images are brought to one shape: turned upright as EXIF says, cropped to whole pixels, resized (Lanczos).
 
     Attributes:
         resolution: height and width in pixels.
@@ -59,8 +59,12 @@ class Protocol:
                 decompression bombs), or one whose values have no defined range (32-bit integers, floats, CIELAB).
         """
         image = open_upright(data, name).convert(MODES[self.channels])
-        height = self.resolution if self.crop == "center" else round(self.resolution * WIDE)
-        pixels = np.array(ImageOps.fit(image, (self.resolution, height), Image.Resampling.LANCZOS))
+        ratio = 1 if self.crop == "center" else WIDE
+        taken = min(image.width, round(image.height / ratio)), min(image.height, round(image.width * ratio))
+        left, top = (image.width - taken[0]) // 2, (image.height - taken[1]) // 2
+        image = image.crop((left, top, left + taken[0], top + taken[1]))
+        height = round(self.resolution * ratio)
+        pixels = np.array(image.resize((self.resolution, height), Image.Resampling.LANCZOS))
         above = (self.resolution - height) // 2
         pixels = np.pad(
             pixels.reshape(height, self.resolution, self.channels),

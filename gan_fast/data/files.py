@@ -104,9 +104,9 @@ class ImageFiles(Images):
                 if self.on_error == "raise":
                     raise
                 name = self.source.names[self._which[candidate]]
-                if name not in self.skipped:
-                    self.skipped[name] = str(error)
-                    log.warning("skipped: %s", error)
+                reason = str(error)
+                if self.skipped.setdefault(name, reason) is reason:  # of several threads one
+                    log.warning("skipped: %s", reason)
         raise ValueError(f"path: none of the {len(self)} images in {self.source.path} can be read")
 
     def _decode(self, index: int) -> np.ndarray:

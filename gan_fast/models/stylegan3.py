@@ -74,22 +74,24 @@ class Config:
 
 # Section 4 and appendix G; R has twice T's channels, as its convolutions have a ninth of the weights.
 _R = {"rotation": True, "g_channel_base": 65536, "g_channel_max": 1024}
+# Small enough to learn 16x16 digits on two CPU cores in minutes.
+_DIGITS = Config(
+    16,
+    img_channels=1,
+    c_dim=10,
+    z_dim=64,
+    w_dim=64,
+    num_layers=5,
+    margin_size=4,
+    g_channel_base=128,
+    g_channel_max=32,
+    channel_base=512,
+    channel_max=32,
+    d_num_layers=2,
+)
 PRESETS: dict[str, Config] = {
-    # Small enough to learn 16x16 digits on two CPU cores in minutes.
-    "stylegan3-t-digits": Config(
-        16,
-        img_channels=1,
-        c_dim=10,
-        z_dim=64,
-        w_dim=64,
-        num_layers=5,
-        margin_size=4,
-        g_channel_base=128,
-        g_channel_max=32,
-        channel_base=512,
-        channel_max=32,
-        d_num_layers=2,
-    ),
+    "stylegan3-t-digits": _DIGITS,
+    "stylegan3-r-digits": dataclasses.replace(_DIGITS, rotation=True),
     "stylegan3-t-256": Config(256),
     "stylegan3-t-512": Config(512),
     "stylegan3-t-1024": Config(1024),
@@ -359,7 +361,8 @@ class Synthesis(nn.Module):
             self.names.append(f"L{i}_{after.size}_{after.channels}")
             setattr(self, self.names[-1], layer)
 
-    def forward(self, ws: Tensor) -> Tensor:
+    def forward(self, ws: Tensor, noise_mode: str = "random") -> Tensor:
+        """Draw images; noise_mode is for those who call any StyleGAN's synthesis: this one has no noise."""
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws: got shape {list(ws.shape)}, takes [N, {self.num_ws}, {self.w_dim}]")
         w, *rest = ws.unbind(1)
@@ -386,7 +389,8 @@ class Generator(nn.Module):
         c: Tensor | None = None,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
+        noise_mode: str = "random",
         update_emas: bool = False,
     ) -> Tensor:
         """Draw images [N, img_channels, H, W], about [-1, 1]; arguments are those of `stylegan2.Generator.forward`."""
-        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas))
+        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas), noise_mode)

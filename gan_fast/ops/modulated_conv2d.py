@@ -313,7 +313,7 @@ def modulated_conv2d(
 
     x: [N, I, H, W]. w: [O, I, kh, kw]. s: [N, I]. noise: anything that broadcasts to [N, 1, H', W'], or None. strength:
     of the noise, one number, 1 if None. up, down, padding, f, flip_weight: as in `conv2d_resample`. b, act, alpha,
-    gain, clamp: as in `bias_act`. input_gain: one positive number, 1 if None, that scales x past demodulation, without a
+    gain, clamp: as in `bias_act`. input_gain: one positive number, 1 if None, that scales x past demodulation, with no
     pass over it. w, s, noise, strength and b may have any floating dtype; d is computed in float32 or higher. In
     float16 with demodulation w and s are divided by their largest magnitudes first, which cancels in d and keeps the
     sums in range.

@@ -16,7 +16,7 @@ from gan_fast.ops.primitive import Primitive, computed_dtype, needs
 Ints = int | Sequence[int]
 
 
-def _scaling(name: str, value: Ints) -> tuple[int, int]:
+def scaling(name: str, value: Ints) -> tuple[int, int]:
     x, y = (arguments.integers(name, value, (1, 2), minimum=1) * 2)[:2]
     return x, y
 
@@ -99,9 +99,9 @@ def _reference(
     x = F.pad(x, [max(p, 0) for p in padding])  # crops come after: F.pad refuses to crop more than there was
     x0, x1, y0, y1 = (max(-p, 0) for p in padding)
     x = x[:, :, y0 : x.shape[2] - y1, x0 : x.shape[3] - x1]
-    f = f if flip else f.flip(list(range(f.ndim)))
+    f = (f if flip else f.flip(list(range(f.ndim)))).to(x.dtype)
     for taps in [f * gain] if f.ndim == 2 else [f[None, :] * gain, f[:, None]]:
-        x = F.conv2d(x, taps.to(x.dtype).expand(c, 1, *taps.shape), groups=c)
+        x = F.conv2d(x, taps.expand(c, 1, *taps.shape), groups=c)
     return x[:, :, :: down[1], :: down[0]].to(dtype).contiguous(memory_format=memory_format)
 
 
@@ -136,7 +136,7 @@ def upfirdn2d(
     Source: multirate FIR filtering, as used by StyleGAN2 (Karras et al. 2020, arXiv 1912.04958, appendix B).
     """
     arguments.check_tensor("x", x, ndim=4)
-    up, down, padding = _scaling("up", up), _scaling("down", down), parse_padding(padding)
+    up, down, padding = scaling("up", up), scaling("down", down), parse_padding(padding)
     gain = arguments.real("gain", gain)
     if f is None:
         f = torch.ones([1, 1], dtype=torch.float32, device=x.device)
@@ -213,13 +213,13 @@ def filter2d(
 
 def upsample_padding(f: Tensor | None, up: Ints, padding: Ints = 0) -> tuple[int, int, int, int]:
     """Padding for which upsampling multiplies the size by `up`, plus `padding` on the upsampled grid."""
-    (ux, uy), (x0, x1, y0, y1), (fw, fh) = _scaling("up", up), parse_padding(padding), filter_size(f)
+    (ux, uy), (x0, x1, y0, y1), (fw, fh) = scaling("up", up), parse_padding(padding), filter_size(f)
     return x0 + (fw + ux - 1) // 2, x1 + (fw - ux) // 2, y0 + (fh + uy - 1) // 2, y1 + (fh - uy) // 2
 
 
 def downsample_padding(f: Tensor | None, down: Ints, padding: Ints = 0) -> tuple[int, int, int, int]:
     """Padding for which downsampling divides the size by `down`, plus `padding` on the grid of x."""
-    (dx, dy), (x0, x1, y0, y1), (fw, fh) = _scaling("down", down), parse_padding(padding), filter_size(f)
+    (dx, dy), (x0, x1, y0, y1), (fw, fh) = scaling("down", down), parse_padding(padding), filter_size(f)
     return x0 + (fw - dx + 1) // 2, x1 + (fw - dx) // 2, y0 + (fh - dy + 1) // 2, y1 + (fh - dy) // 2
 
 
@@ -234,7 +234,7 @@ def upsample2d(
     backend: str | None = None,
 ) -> Tensor:
     """Upsamples by `up`, keeping the level of the image (gain up_x up_y); arguments as in `upfirdn2d`."""
-    ux, uy = _scaling("up", up)
+    ux, uy = scaling("up", up)
     p = upsample_padding(f, up, padding)
     return upfirdn2d(x, f, up=up, padding=p, flip_filter=flip_filter, gain=gain * ux * uy, backend=backend)
 

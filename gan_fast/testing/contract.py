@@ -1,20 +1,28 @@
 """Holds every op on every backend to one contract: the float64 reference, differentiated by PyTorch.
 
-Each output and gradient, up to the second, is compared at one table of tolerances.
+Each output and gradient, up to the second, is compared at one table of tolerances. A backend is one of ours by its
+name, or any module with functions of the ops' names and signatures (less `backend`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
+import importlib.util
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch.autograd.gradcheck import GradcheckError
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan_fast import ops
@@ -23,12 +31,14 @@ from gan_fast.testing.sample import Sample
 from gan_fast.testing.samples import parts_of
 
 ORDERS = ("forward", "backward", "double backward")
+ASPECTS = (*ORDERS, "equal bits", "gradcheck")
 ROUTES = ("eager", "registered")
 
 # The largest error allowed, in machine epsilons times sqrt(length of the sum) times the largest true value.
 # Half precision is judged by distance: at most twice the error of the reference in that precision.
 FULL_PRECISION = {torch.float32: 16.0, torch.float64: 64.0}
 HALF_DISTANCE = 2.0
+GRADCHECK_ELEMENTS = 300  # of the inputs: finite differences lose digits in long sums
 
 
 class registered_route(TorchDispatchMode):
@@ -46,9 +56,32 @@ def _cotangents(tensors: list[Tensor], seed: int) -> list[Tensor]:
     ]
 
 
+def load(name: str) -> ModuleType:
+    """The module at a path or of a dotted name. Raises ValueError if there is none, or it cannot be imported."""
+    try:
+        if not name.endswith(".py"):
+            return importlib.import_module(name)
+        spec = importlib.util.spec_from_file_location(Path(name).stem, name)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules.setdefault(module.__name__, module)
+        spec.loader.exec_module(module)
+        return module
+    except Exception as error:  # whatever its code raises
+        raise ValueError(f"{name}: {type(error).__name__}: {error}") from error
+
+
+def function_of(op: str, backend: str | ModuleType) -> Callable[..., Tensor]:
+    """What a call of an op on a backend runs. Raises NotImplementedError if a module has no function of the name."""
+    if isinstance(backend, ModuleType):
+        if not hasattr(backend, op):
+            raise NotImplementedError(f"{backend.__name__} has no {op}")
+        return getattr(backend, op)
+    return functools.partial(getattr(ops, op), backend=backend)
+
+
 def evaluate(
     sample: Sample,
-    backend: str,
+    backend: str | ModuleType,
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     order: int = 2,
@@ -65,7 +98,7 @@ def evaluate(
     poisoned, primitive.poison_outputs = primitive.poison_outputs, True
     try:
         with mode:
-            y = getattr(ops, sample.op)(**inputs, **sample.settings, backend=backend)
+            y = function_of(sample.op, backend)(**inputs, **sample.settings)
             results = {"y": y}
             if order >= 1:
                 (dy,) = _cotangents([y], seed=1)
@@ -85,25 +118,35 @@ def evaluate(
     return {name: t.detach() for name, t in results.items()}
 
 
-@functools.lru_cache(maxsize=4096)
+_known: WeakKeyDictionary[Sample, dict[tuple, tuple[dict[str, Tensor], dict[str, Tensor]]]] = WeakKeyDictionary()
+
+
 def _references(sample: Sample, dtype: torch.dtype, order: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The truth, which is the float64 reference on the numbers as `dtype` has them, and the reference in `dtype`."""
-    rounded = {name: t.to(dtype).double() if t.is_floating_point() else t for name, t in sample.tensors.items()}
-    truth = evaluate(replace(sample, tensors=rounded), "reference", torch.float64, "cpu", order)
-    own = {} if dtype in FULL_PRECISION else evaluate(sample, "reference", dtype, "cpu", order)
-    return truth, own
+    known = _known.setdefault(sample, {})
+    if (dtype, order) not in known:
+        rounded = {name: t.to(dtype).double() if t.is_floating_point() else t for name, t in sample.tensors.items()}
+        truth = evaluate(replace(sample, tensors=rounded), "reference", torch.float64, "cpu", order)
+        own = {} if dtype in FULL_PRECISION else evaluate(sample, "reference", dtype, "cpu", order)
+        known[dtype, order] = truth, own
+    return known[dtype, order]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One output held against the truth: its largest error, and the largest that is allowed."""
+    """One output held against the truth: its largest error, and the largest that is allowed.
+
+    aspect: one of ASPECTS. note: what else is to be said of a failure.
+    """
 
     sample: Sample
-    backend: str
+    backend: str | ModuleType
     dtype: torch.dtype
+    aspect: str
     output: str
     error: float
-    limit: float
+    limit: float = 0.0
+    note: str = ""
 
     @property
     def passed(self) -> bool:
@@ -113,34 +156,40 @@ class Check:
     def share(self) -> float:
         return 0.0 if self.error == 0 else self.error / self.limit if self.limit else math.inf
 
-    @property
-    def order(self) -> str:
-        """One of ORDERS."""
-        return ORDERS[{"y": 0, "grad": 1, "grad2": 2}[self.output.split()[0]]]
-
     def __str__(self) -> str:
         verdict = (
             f"{self.error:.3g} <= {self.limit:.3g}" if self.passed else f"WRONG: {self.error:.3g} > {self.limit:.3g}"
         )
-        return f"{self.sample} {self.backend} {self.dtype} {self.output}: {verdict}"
+        where = f"{self.sample} {name_of(self.backend)} {self.dtype} {self.output}"
+        return f"{where}: {verdict}{self.note and f', {self.note}'}"
+
+
+def name_of(backend: str | ModuleType) -> str:
+    return backend.__name__ if isinstance(backend, ModuleType) else backend
 
 
 def check(
     sample: Sample,
-    backend: str,
+    backend: str | ModuleType,
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     order: int = 2,
     route: str = "eager",
 ) -> list[Check]:
     """Evaluates a sample on a backend and compares every output and gradient with the float64 reference."""
+    order = min(order, sample.order)
     truth, own = _references(sample, dtype, order)
     found = evaluate(sample, backend, dtype, device, order, route)
     checks = []
     for name, true in truth.items():
         got, expected = found[name], own[name].dtype if own else dtype
+        aspect = ORDERS[("y", "grad", "grad2").index(name.split()[0])]
+        about = (sample, backend, dtype, aspect, name)
+        note = "" if route == "eager" else f"by the {route} route"
         if got.dtype != expected or got.shape != true.shape:
-            raise AssertionError(f"{sample} {backend}: {name} is {got.dtype} {got.shape}, not {expected} {true.shape}")
+            kinds = [f"{dtype} {tuple(t.shape)}" for dtype, t in ((got.dtype, got), (expected, true))]
+            checks.append(Check(*about, math.inf, note=f"is {kinds[0]} and not {kinds[1]}"))
+            continue
         finite = true[true.isfinite()]
         scale = finite.abs().max().item() if finite.numel() else 0.0
         if dtype in FULL_PRECISION:
@@ -148,8 +197,51 @@ def check(
             limit = FULL_PRECISION[dtype] * torch.finfo(dtype).eps * math.sqrt(length) * max(scale, 1.0)
         else:
             limit = HALF_DISTANCE * _distance(own[name], true) + torch.finfo(dtype).eps * scale
-        checks.append(Check(sample, backend, dtype, name, _distance(got, true), limit))
+        checks.append(Check(*about, _distance(got, true), limit, note))
     return checks
+
+
+def check_equal_bits(
+    sample: Sample, backend: str | ModuleType, dtype: torch.dtype, device: torch.device | str = "cpu"
+) -> list[Check]:
+    """Evaluates a sample twice: results must not depend on the run."""
+    first, again = (evaluate(sample, backend, dtype, device, sample.order) for _ in range(2))
+    about = (sample, backend, dtype, "equal bits")
+    return [
+        Check(*about, name, _distance(t, again[name].double().cpu()), note="at a second run")
+        for name, t in first.items()
+    ]
+
+
+def check_gradients(
+    sample: Sample, backend: str | ModuleType, device: torch.device | str = "cpu", fast: bool = True
+) -> list[Check]:
+    """torch.autograd.gradcheck and gradgradcheck in float64: derivatives against finite differences."""
+    inputs = sample.inputs(torch.float64, device)
+    names = sample.differentiable
+
+    def call(*tensors: Tensor) -> Tensor:
+        given = inputs | dict(zip(names, tensors, strict=True))
+        return function_of(sample.op, backend)(**given, **sample.settings)
+
+    checks = []
+    tensors = [inputs[name] for name in names]
+    for test in (torch.autograd.gradcheck, torch.autograd.gradgradcheck)[: sample.order]:
+        about = (sample, backend, torch.float64, "gradcheck", test.__name__)
+        try:
+            test(call, tensors, fast_mode=fast)
+        except GradcheckError as error:
+            checks.append(Check(*about, math.inf, note=str(error).strip().splitlines()[0]))
+        else:
+            checks.append(Check(*about, 0.0))
+    return checks
+
+
+def can_check_gradients(sample: Sample) -> bool:
+    """Whether finite differences say anything: of few finite numbers, none of which lies in two places."""
+    inputs = sample.tensors.values()
+    few = sum(t.numel() for t in inputs) <= GRADCHECK_ELEMENTS and sample.tensors[sample.differentiable[0]].numel() > 0
+    return few and sample.layout != "expanded" and all(t.isfinite().all() for t in inputs)
 
 
 def _distance(got: Tensor, true: Tensor) -> float:
@@ -161,26 +253,29 @@ def _distance(got: Tensor, true: Tensor) -> float:
     return difference.nan_to_num(nan=math.inf).max().item()
 
 
+def _raise_if_wrong(checks: Iterable[Check]) -> None:
+    if wrong := [str(c) for c in checks if not c.passed]:
+        raise AssertionError("\n".join(wrong))
+
+
 def assert_matches_reference(
     sample: Sample,
-    backend: str,
+    backend: str | ModuleType,
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     order: int = 2,
     route: str = "eager",
 ) -> None:
     """Raises AssertionError naming every output of the sample that is further from the reference than allowed."""
-    wrong = [str(c) for c in check(sample, backend, dtype, device, order, route) if not c.passed]
-    if wrong:
-        raise AssertionError("\n".join(wrong))
+    _raise_if_wrong(check(sample, backend, dtype, device, order, route))
 
 
 @dataclass(frozen=True)
 class Run:
-    """What `verify` runs all samples of an op with."""
+    """What `verify` runs samples of an op with."""
 
     op: str
-    backend: str
+    backend: str | ModuleType
     dtype: torch.dtype
     device: str
 
@@ -203,7 +298,41 @@ def plan(op_names: Sequence[str], backend_names: Sequence[str]) -> tuple[list[Ru
     return runs, list(refused)
 
 
+def plan_against(op_names: Sequence[str], module: ModuleType, device: str) -> tuple[list[Run], list[str]]:
+    """As `plan`, of another implementation."""
+    there = [op for op in op_names if hasattr(module, op)]
+    runs = [Run(op, module, dtype, device) for op, dtype in itertools.product(there, backends.FLOATS)]
+    return runs, [f"{op} on {module.__name__}: it has no function of the name" for op in op_names if op not in there]
+
+
+def judges(sample: Sample, dtype: torch.dtype) -> bool:
+    """Whether a sample can be judged in a dtype."""
+    return sample.half or dtype in FULL_PRECISION
+
+
 def verify(sample: Sample, run: Run) -> Iterator[Check]:
-    """Both orders on the eager route, and in float32 on the registered one too."""
-    for route in ROUTES if run.dtype == torch.float32 else ROUTES[:1]:
-        yield from check(sample, run.backend, run.dtype, run.device, route=route)
+    """Both orders on the eager route; in float32 on the registered one too, and twice; in float64 finite differences.
+
+    A call that raises is a check that failed; a module that raises NotImplementedError declines it, and nothing is
+    checked.
+    """
+    ours = not isinstance(run.backend, ModuleType)
+    if not judges(sample, run.dtype):
+        return
+    try:
+        yield from check(sample, run.backend, run.dtype, run.device)
+        if run.dtype == torch.float32:
+            if ours:
+                yield from check(sample, run.backend, run.dtype, run.device, route="registered")
+            yield from check_equal_bits(sample, run.backend, run.dtype, run.device)
+        if run.dtype == torch.float64 and can_check_gradients(sample):
+            yield from check_gradients(sample, run.backend, run.device)
+    except Exception as error:  # whatever an implementation raises
+        if ours or not isinstance(error, NotImplementedError):
+            note = f"{type(error).__name__}: {error}"
+            yield Check(sample, run.backend, run.dtype, ORDERS[0], "call", math.inf, note=note)
+
+
+def assert_verified(sample: Sample, run: Run) -> None:
+    """Raises AssertionError naming everything that `verify` finds wrong."""
+    _raise_if_wrong(verify(sample, run))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ class Sample:
 
     tensors: float64 (indices: integers), on the CPU. layout: of x, a key of LAYOUTS. differentiable: the tensors to
     differentiate. reductions: length of the longest sum behind "y" or behind the gradient of a tensor,
-    where it is not 1.
+    where it is not 1. order: of the highest derivative that can be judged. half: whether half precision can be.
     """
 
     op: str
@@ -34,6 +35,8 @@ class Sample:
     layout: str = "contiguous"
     differentiable: tuple[str, ...] = ("x",)
     reductions: dict[str, int] = field(default_factory=dict)
+    order: int = 2
+    half: bool = True
 
     def __str__(self) -> str:
         return f"{self.op}-{self.name}"
@@ -50,3 +53,45 @@ class Sample:
 
 def randn(seed: int, *shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class NoSample(Exception):
+    """What was drawn lies on points where a derivative jumps, and could not be moved off them."""
+
+
+class Draw:
+    """What the argument spaces of several ops have in common, drawn from a generator."""
+
+    def __init__(self, r: random.Random) -> None:
+        self.r = r
+        self.integer, self.one_of = r.randint, r.choice
+
+    def boolean(self) -> bool:
+        return self.one_of([False, True])
+
+    def seed(self) -> int:
+        return self.integer(0, 2**16)
+
+    def size(self) -> int:
+        return self.integer(1, 20)
+
+    def width(self) -> int:
+        """The vector paths of kernels begin at widths and channel counts like these."""
+        return self.one_of([self.size(), self.one_of([16, 17, 32, 33, 48, 64])])
+
+    def batch(self) -> int:
+        return self.one_of([1, 2, 2, 3, 0])
+
+    def layout(self, *without: str) -> str:
+        return self.one_of(sorted(set(LAYOUTS) - set(without)))
+
+    def shape(self) -> tuple[int, ...]:
+        """Mostly of four dimensions."""
+        rank = self.one_of([4, 4, 4, 1, 2, 3, 5])
+        return (self.batch(), *(self.width() if rank < 5 else self.integer(1, 5) for _ in range(rank - 1)))
+
+    def padding(self, length: int, factor: int, taps: int, most: int) -> list[int]:
+        """Before and after: at least one output, and not many more than there are inputs."""
+        before = self.integer(-3, most)
+        least = max(taps - length * factor - before, -3)
+        return [before, self.integer(least, least + 8)]

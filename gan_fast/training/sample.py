@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import importlib.util
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,16 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gan_fast.data import seeded_generator, to_uint8
-from gan_fast.data.image_set import one_hot
+from gan_fast import latents
+from gan_fast.data import to_uint8
 from gan_fast.training.checkpoint import write_atomically
 
-W_SAMPLES = 512
-CHUNK = 128
 GAP, GREY = 2, 96
+VIDEO_SUFFIXES = (".mp4", ".webp", ".gif")
 
 
-@torch.no_grad()
 def draw(generator: nn.Module, seeds: Sequence[int], labels: Tensor, psi: float = 1.0) -> Tensor:
     """Images [N, C, H, W] on the CPU for N seeds and N classes; an image depends on its seed, class and psi alone.
 
@@ -28,46 +26,13 @@ def draw(generator: nn.Module, seeds: Sequence[int], labels: Tensor, psi: float 
     mean over all classes, which `w_avg` holds, would draw every class towards one and the same image.)
 
     Args:
-        generator: takes z [N, z_dim] and c [N, c_dim]; without a mapping psi must be 1.
+        generator: takes z [N, z_dim] and c [N, c_dim]; without a mapping w is both (`latents.style_based`).
         seeds: N whole numbers.
         labels: int64 [N]; ignored where the generator takes no labels.
         psi: 1 leaves w as it is, 0 gives each class's mean image.
     """
-    if psi != 1 and not hasattr(generator, "mapping"):
-        raise ValueError(f"psi: truncation needs a generator with a mapping; this one takes 1, got {psi}")
-    device = next(generator.parameters()).device
-    noise = _without_chance(generator)
-    z = torch.stack([torch.randn(generator.z_dim, generator=seeded_generator(s, 0, "z")) for s in seeds])
-    c = one_hot(labels, generator.c_dim)
-    images = []
-    means: dict[int, Tensor] = {}
-    for part in range(0, len(z), CHUNK):
-        latents = z[part : part + CHUNK].to(device), c[part : part + CHUNK].to(device)
-        if not hasattr(generator, "mapping"):
-            images.append(generator(*latents).float().cpu())
-            continue
-        ws = generator.mapping(*latents)
-        if psi != 1:
-            keys = labels[part : part + CHUNK].tolist() if generator.c_dim else [0] * len(ws)
-            for key in set(keys) - means.keys():
-                means[key] = _mean_w(generator, key, device)
-            mean = torch.stack([means[key] for key in keys])
-            ws = mean.lerp(ws, psi)
-        images.append(generator.synthesis(ws, **noise).float().cpu())
-    return torch.cat(images)
-
-
-def _without_chance(generator: nn.Module) -> dict[str, str]:
-    """What a synthesis must be told lest it draws noise of its own."""
-    synthesis = getattr(generator, "synthesis", None)
-    draws = synthesis is not None and "noise_mode" in inspect.signature(synthesis.forward).parameters
-    return {"noise_mode": "const"} if draws else {}
-
-
-def _mean_w(generator: nn.Module, label: int, device: torch.device) -> Tensor:
-    z = torch.randn(W_SAMPLES, generator.z_dim, generator=seeded_generator(0, 0, "mean w"))
-    c = one_hot(torch.full((W_SAMPLES,), label if generator.c_dim else 0), generator.c_dim)
-    return generator.mapping(z.to(device), c.to(device)).mean(0)
+    generator = latents.style_based(generator)
+    return latents.render(generator, latents.seeded_ws(generator, seeds, labels, psi))
 
 
 def grid(images: Tensor, columns: int, min_side: int = 48) -> Image.Image:
@@ -98,3 +63,41 @@ def save_png(image: Image.Image, path: Path) -> None:
     data = io.BytesIO()
     image.save(data, "png")
     write_atomically(path, lambda file: file.write(data.getvalue()))
+
+
+def encode_animation(frames: Sequence[Image.Image], suffix: str, fps: int = 24) -> bytes:
+    """The bytes of an animation of frames of one size, which plays in a loop: .mp4, .webp (lossless) or .gif."""
+    if suffix == ".mp4":
+        import imageio.v3
+        import numpy as np
+
+        # Colour at half the resolution is what every player takes, hence sides that are even.
+        even = [
+            np.asarray(f.convert("RGB").crop((0, 0, f.width + f.width % 2, f.height + f.height % 2))) for f in frames
+        ]
+        options = {"plugin": "FFMPEG", "extension": ".mp4", "fps": fps, "macro_block_size": 2}
+        return imageio.v3.imwrite("<bytes>", np.stack(even), **options)
+    data = io.BytesIO()
+    options = {"append_images": frames[1:], "duration": round(1000 / fps), "loop": 0, "lossless": True}
+    frames[0].save(data, suffix[1:], save_all=True, **options)
+    return data.getvalue()
+
+
+def save_animation(frames: Sequence[Image.Image], path: Path, fps: int = 24) -> None:
+    """Write `encode_animation` of the path's suffix, atomically; `check_animation` says what can be written."""
+    check_animation(path)
+    data = encode_animation(frames, path.suffix, fps)
+    write_atomically(path, lambda file: file.write(data))
+
+
+def check_animation(path: Path) -> None:
+    """Raise, before any frame is drawn, ValueError for another suffix, or for .mp4 where imageio is not installed."""
+    if path.suffix not in VIDEO_SUFFIXES:
+        raise ValueError(f"{path}: an animation is written as {', '.join(VIDEO_SUFFIXES)}")
+    if path.suffix == ".mp4" and not has_video():
+        raise ValueError(f"{path}: video needs imageio and ffmpeg: pip install 'gan-fast[lab]'; or write a .webp")
+
+
+def has_video() -> bool:
+    """Whether .mp4 can be written: imageio-ffmpeg, an extra, is installed."""
+    return importlib.util.find_spec("imageio") is not None and importlib.util.find_spec("imageio_ffmpeg") is not None

@@ -5,22 +5,13 @@ import sys
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from gan_fast.cli import COMMANDS, DATA_COMMANDS, app
+from gan_fast.cli import COMMANDS, GROUPS
 
 SHORT = [
     "--kimg=0.016", "--batch=8", "--threads=1",
     "--set=model={img_resolution=8, channel_base=64, channel_max=8, z_dim=8, w_dim=8}",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def call(tmp_path, monkeypatch):
-    """Runs the command in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    runner = CliRunner()
-    return lambda *arguments: runner.invoke(app, [str(a) for a in arguments])
 
 
 def test_train_resume_generate(call, tmp_path):
@@ -54,26 +45,6 @@ def test_train_resume_generate(call, tmp_path):
     result = call(*lines[-1].removeprefix("Next: gan-fast ").split())
     assert result.exit_code == 0, result.output
     assert "10 images are in runs/00000-digits/generated.png" in result.output
-    assert Image.open(run / "generated.png").size == (4 * 50 - 2, 3 * 50 - 2)
-
-    result = call("generate", "latest", "--seeds", "0-2,9", "--class", "4,7-8", "--grid", "2x7", "--out", "a/b.png")
-    assert result.exit_code == 0, result.output
-    assert Image.open(tmp_path / "a" / "b.png").size == (7 * 50 - 2, 2 * 50 - 2)
-
-    result = call("generate", "--seeds", "5", "--classes", "0-1", "--separate", "--out", "many")
-    assert sorted(p.name for p in (tmp_path / "many").iterdir()) == ["seed000005-0.png", "seed000005-1.png"]
-    assert Image.open(tmp_path / "many" / "seed000005-0.png").size == (8, 8)
-
-    for arguments, named in [
-        (["--seeds", "3-1"], "--seeds"),
-        (["--classes", "12"], "--classes: there are 10"),
-        (["--grid", "2by3"], "--grid"),
-        (["--grid", "1x1"], "no place for 100"),
-        (["--psi", "-1"], "--psi"),
-    ]:
-        result = call("generate", "latest", *arguments)
-        assert result.exit_code == 2
-        assert named in result.stderr
 
     for arguments, named in [
         (["--outdir", run], "never overwritten"),
@@ -148,7 +119,10 @@ def test_doctor_shows_switches_backends_and_the_cache_file(call):
         assert found in result.output
 
 
-@pytest.mark.parametrize("command", [*(c.__name__ for c in COMMANDS), *(f"data {c.__name__}" for c in DATA_COMMANDS)])
+IN_GROUPS = [f"{name} {c.__name__}" for name, (_, _, commands) in GROUPS.items() for c in commands]
+
+
+@pytest.mark.parametrize("command", [*(c.__name__ for c in COMMANDS), "bench", *IN_GROUPS])
 def test_help_has_examples(call, command):
     result = call(*command.split(), "--help")
     assert result.exit_code == 0

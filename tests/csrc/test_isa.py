@@ -29,6 +29,7 @@ FEW = {
         *("up2-wide-contiguous", "up2-wide-channels_last", "down2-wide-contiguous", "fir-wide-channels_last"),
         *("12-taps-up2-contiguous", "12-taps-down2-contiguous", "asymmetric-contiguous", "flip-channels_last"),
         *("4-taps-16x5-21", "4-taps-8x2-03", "4-taps-32x70-30"),
+        *("4-taps-down2-16x6-20", "4-taps-down2-16x6--13", "4-taps-down2-32x4-20", "4-taps-down2-8x8--13"),
     ),
 }
 CHECK = f"""

@@ -51,6 +51,15 @@ def test_sixteen_bits_are_scaled():
     assert np.array_equal(Protocol(16, 1)(encoded(ramp), "x")[0], np.arange(256, dtype=np.uint8).reshape(16, 16))
 
 
+@pytest.mark.parametrize("size", [(30, 17), (17, 30), (1, 5), (40, 3)])
+@pytest.mark.parametrize("crop", ["center", "wide"])
+def test_images_of_any_shape_are_taken(size, crop):
+    y = Protocol(8, 1, crop)(picture((90, 90, 90), size), "x")[0]
+    rows = slice(0, 8) if crop == "center" else slice(1, 7)
+    assert (y[rows] == 90).all()
+    assert y.sum() == 90 * y[rows].size
+
+
 def test_the_centre_is_kept():
     pixels = np.zeros((8, 24, 3), dtype=np.uint8)
     pixels[:, 8:16] = 200
@@ -59,7 +68,7 @@ def test_the_centre_is_kept():
 
 def test_a_wide_crop_is_four_by_three_between_bars():
     pixels = np.zeros((24, 64, 3), dtype=np.uint8)
-    pixels[:, 10:54] = 200  # more than the crop, by what the filter reaches
+    pixels[:, 16:48] = 200
     y = Protocol(16, 3, "wide")(encoded(pixels), "x")
     assert y.shape == (3, 16, 16)
     assert not y[:, :2].any()

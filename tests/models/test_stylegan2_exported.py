@@ -1,13 +1,13 @@
-"""The generator outside eager mode: torch.compile, torch.export and ONNX give the images that eager gives."""
+"""The generator outside eager mode: torch.compile and torch.export give the images that eager gives.
 
-from pathlib import Path
+Files for other runtimes, ONNX among them: tests/compat/test_export.py.
+"""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gan_fast.models import stylegan2
-from gan_fast.ops import use_backend
 
 
 class Fixed(nn.Module):
@@ -54,18 +54,3 @@ def test_exports_with_any_batch(model: Fixed) -> None:
         exported = torch.export.export(model, latents(3), dynamic_shapes=dynamic_batch()).module()
         for n in (1, 3, 7):
             torch.testing.assert_close(exported(*latents(n)), model(*latents(n)))
-
-
-def test_onnx_with_any_batch(model: Fixed, tmp_path: Path) -> None:
-    """ONNX knows PyTorch's ops only, which backend "reference" is made of."""
-    reason = "ONNX's packages are for development: `make test` installs them, a GPU machine may lack them"
-    pytest.importorskip("onnxscript", reason=reason)
-    onnxruntime = pytest.importorskip("onnxruntime", reason=reason)
-    path = tmp_path / "generator.onnx"
-    with use_backend("reference"), torch.no_grad():
-        torch.onnx.export(model, latents(3), path, dynamic_shapes=dynamic_batch(), dynamo=True, verbose=False)
-    session = onnxruntime.InferenceSession(path)
-    for n in (1, 3, 7):
-        names = [i.name for i in session.get_inputs()]
-        (y,) = session.run(None, {name: t.numpy() for name, t in zip(names, latents(n), strict=True)})
-        torch.testing.assert_close(torch.from_numpy(y), model(*latents(n)).detach(), rtol=1e-4, atol=1e-5)

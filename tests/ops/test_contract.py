@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from contract import backends_of, device_of, dtypes_of, is_interpreted, samples_of
+from contract import backends_of, device_of, dtypes_for, dtypes_of, is_interpreted, samples_of
 from torch.library import opcheck
 
 from gan_fast import ops, testing
@@ -25,12 +25,6 @@ from gan_fast.testing.samples.modulate import modulate_sample
 
 PAIRS = [(op, backend) for op in testing.OPS for backend in backends_of(op)]
 CALLS = [pytest.param(s, b, id=f"{s}-{b}") for op, b in PAIRS for s in samples_of(op, b)]
-# what hardly depends on the backend is tried on a share of the samples where kernels are interpreted
-SHARE = [
-    c
-    for op, b in PAIRS
-    for c in [pytest.param(s, b, id=f"{s}-{b}") for s in samples_of(op, b)][:: 4 if is_interpreted(b) else 1]
-]
 FEW = [
     c
     for c in CALLS
@@ -41,11 +35,13 @@ FEW = [
         *("lrelu-recover-clamp", "lrelu-clamp", "linear-recover", "channels_last-recover"),
     )
 ]
+# what hardly depends on the kernel is tried on a few samples where it is interpreted: one program after another there
+SHARE = [c for c in CALLS if c in FEW or not is_interpreted(c.values[1])]
 
 
 @pytest.mark.parametrize(("sample", "backend"), CALLS)
 def test_matches_reference(sample: testing.Sample, backend: str) -> None:
-    for dtype in dtypes_of(backend):
+    for dtype in dtypes_for(sample, backend):
         testing.assert_matches_reference(sample, backend, dtype, device_of(backend))
 
 
@@ -54,27 +50,26 @@ def test_registered_route_matches_reference(sample: testing.Sample, backend: str
     testing.assert_matches_reference(sample, backend, torch.float64, device_of(backend), route="registered")
 
 
-@pytest.mark.parametrize(("sample", "backend"), FEW)
+# interpreted, a modulated convolution takes half a minute
+@pytest.mark.parametrize(
+    ("sample", "backend"),
+    [c for c in FEW if c.values[0].op != "modulated_conv2d" or not is_interpreted(c.values[1])],
+)
 def test_gradcheck(sample: testing.Sample, backend: str) -> None:
-    inputs = sample.inputs(torch.float64, device_of(backend))
-    names = sample.differentiable
-
-    def call(*tensors: torch.Tensor) -> torch.Tensor:
-        given = inputs | dict(zip(names, tensors, strict=True))
-        return getattr(ops, sample.op)(**given, **sample.settings, backend=backend)
-
-    tensors = tuple(inputs[n] for n in names)
-    fast = backend == "triton" or sample.op == "modulated_conv2d"
-    assert torch.autograd.gradcheck(call, tensors, fast_mode=fast)
-    assert torch.autograd.gradgradcheck(call, tensors, fast_mode=fast)
+    fast = is_interpreted(backend) or sample.op == "modulated_conv2d"
+    checks = testing.check_gradients(sample, backend, device_of(backend), fast)
+    assert all(c.passed for c in checks), checks
 
 
 @pytest.mark.parametrize(("sample", "backend"), SHARE)
 def test_equal_bits_on_two_runs(sample: testing.Sample, backend: str) -> None:
-    first = testing.evaluate(sample, backend, torch.float32, device_of(backend))
-    again = testing.evaluate(sample, backend, torch.float32, device_of(backend))
-    for name, value in first.items():
-        torch.testing.assert_close(value, again[name], rtol=0, atol=0, equal_nan=True)
+    checks = testing.check_equal_bits(sample, backend, torch.float32, device_of(backend))
+    assert all(c.passed for c in checks), checks
+
+
+@pytest.mark.parametrize("op", testing.OPS)
+def test_samples_come_in_every_layout(op: str) -> None:
+    assert op == "noise" or {s.layout for s in testing.samples(op)} == set(testing.LAYOUTS)
 
 
 @pytest.mark.parametrize(("op", "backend"), [(op, b) for op, b in PAIRS if op not in ("noise", "square_sum")])

@@ -4,24 +4,20 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from argument_space import STRATEGIES, not_finite
+from argument_space import calls, not_finite
 from contract import backends_of, device_of, samples_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gan_fast import testing
 from gan_fast.ops import backends
 
 # the interpreter takes a tenth of a second for what the C++ kernels do in a thousandth
-EXAMPLES = {"cpu": 200, "triton": 12, "cuda": 200}
-# in half precision some pre-activation of filtered_lrelu always lies on a kink, where a derivative is arbitrary, and
-# the gradient of modulate's strength, one sum of everything, may cancel
-DTYPES = dict.fromkeys(("filtered_lrelu", "modulate"), (torch.float32, torch.float64))
-# where samples are close to each other, second derivatives are differences of almost equal numbers: see the samples
-ORDERS = {"minibatch_stddev": 1}
+EXAMPLES = {"cpu": 150, "triton": 12, "cuda": 200}
+SPREADING = ("conv2d", "modulated_conv2d")  # Winograd's transforms spread a NaN over its whole tile
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
-PAIRS = [(op, b) for op in STRATEGIES for b in backends_of(op) if samples_of(op, b) == testing.samples(op)]
+PAIRS = [(op, b) for op in testing.OPS for b in backends_of(op) if samples_of(op, b) == testing.samples(op)]
 
 
 def _drawing(examples: int) -> settings:
@@ -31,12 +27,11 @@ def _drawing(examples: int) -> settings:
 def holds_everywhere(op: str, backend: str, examples: int, device: torch.device | str = "cpu") -> None:
     """Values and both orders of gradients; values where x holds a NaN or an infinity."""
 
-    dtypes = DTYPES.get(op, backends.BACKENDS[backend].dtypes())
-
     @_drawing(examples)
-    @given(STRATEGIES[op](), st.sampled_from(dtypes))
+    @given(calls(op), st.sampled_from(backends.BACKENDS[backend].dtypes()))
     def finite(sample: testing.Sample, dtype: torch.dtype) -> None:
-        testing.assert_matches_reference(sample, backend, dtype, device, order=ORDERS.get(op, 2))
+        assume(testing.judges(sample, dtype))
+        testing.assert_matches_reference(sample, backend, dtype, device)
 
     @_drawing(examples // 2)
     @given(not_finite(op), st.sampled_from([torch.float32, torch.float64]))
@@ -44,7 +39,8 @@ def holds_everywhere(op: str, backend: str, examples: int, device: torch.device 
         testing.assert_matches_reference(sample, backend, dtype, device, order=0)
 
     finite()
-    any_value()
+    if op not in SPREADING:
+        any_value()
 
 
 @pytest.mark.parametrize(("op", "backend"), PAIRS)
@@ -53,7 +49,7 @@ def test_matches_reference(op: str, backend: str) -> None:
 
 
 @_drawing(150)
-@given(STRATEGIES["upfirdn2d"]())
+@given(calls("upfirdn2d"))
 def test_reference_is_scipy_upfirdn(sample: testing.Sample) -> None:
     """scipy.signal.upfirdn of each row and column, or of the zero-inserted plane where the filter is 2-D."""
     x, f, given_ = sample.tensors["x"].numpy(), sample.tensors["f"].numpy(), sample.settings

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_fast import ops
 from gan_fast.ops.bias_act import ACTIVATIONS
-from gan_fast.testing.sample import LAYOUTS, Sample, randn
+from gan_fast.testing.sample import LAYOUTS, Draw, NoSample, Sample, randn
 
 
 def away_from_kinks(x: Tensor, b: Tensor | None, noise: Tensor | None, dim: int, act: str, **settings: Any) -> Tensor:
@@ -26,7 +26,7 @@ def away_from_kinks(x: Tensor, b: Tensor | None, noise: Tensor | None, dim: int,
         if not near.any():
             return x
         x = torch.where(near, x + 0.1, x)
-    raise AssertionError("no x away from the kinks")
+    raise NoSample
 
 
 def _bias_act_sample(
@@ -35,13 +35,14 @@ def _bias_act_sample(
     bias: bool,
     layout: str = "contiguous",
     noise: tuple[int, ...] | None = None,
+    seed: int = 3,
     **settings: Any,
 ) -> Sample:
     settings = {"dim": 1, "act": "lrelu"} | settings
     dim = settings["dim"] % len(shape)
-    x = LAYOUTS[layout](2 * randn(3, *shape))
-    b = randn(4, shape[dim]) if bias else None
-    z = None if noise is None else randn(5, *noise)
+    x = LAYOUTS[layout](2 * randn(seed, *shape))
+    b = randn(seed + 1, shape[dim]) if bias else None
+    z = None if noise is None else randn(seed + 2, *noise)
     x = away_from_kinks(x, b, z, **settings)
     tensors = {name: t for name, t in (("x", x), ("b", b), ("noise", z)) if t is not None}
     summed = {"b": max(x.numel() // max(shape[dim], 1), 1), "noise": shape[dim] * shape[0], "dy": 3}
@@ -81,3 +82,19 @@ def samples() -> Iterator[Sample]:
         yield _bias_act_sample(f"{act}-noise-one-channel", (2, 1, 9, 9), True, noise=(1, 1, 9, 9), act=act)
     for alpha in (0.0, 0.01, 1.5, -0.3):
         yield _bias_act_sample(f"alpha{alpha}", (2, 3, 4, 4), True, alpha=alpha, clamp=1.1)
+
+
+def drawn(draw: Draw) -> Sample:
+    """Every activation, any rank and bias dimension, alpha, gain and clamp, every layout of four dimensions."""
+    shape = draw.shape()
+    rank = len(shape)
+    dim = draw.integer(0, rank - 1)
+    settings = {"act": draw.one_of(sorted(ACTIVATIONS)), "dim": dim, "gain": draw.one_of([None, 1.0, 0.3, -1.7])}
+    settings["clamp"] = draw.one_of([None, 0.9, 256.0])
+    if settings["act"] == "lrelu":
+        settings["alpha"] = draw.one_of([None, 0.0, 0.01, 1.5, -0.3])
+    noise = None
+    if rank == 4 and dim == 1 and draw.boolean():
+        noise = (draw.one_of([1, shape[0]]), 1, shape[2], draw.one_of([1, shape[3]]))
+    layout = draw.layout() if rank == 4 else "contiguous"
+    return _bias_act_sample("drawn", shape, draw.boolean(), layout, noise, draw.seed(), **settings)

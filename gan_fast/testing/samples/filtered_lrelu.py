@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_fast import ops
-from gan_fast.testing.sample import LAYOUTS, Sample, randn
+from gan_fast.testing.sample import LAYOUTS, Draw, NoSample, Sample, randn
 
 MARGIN = 0.012  # several roundings to bfloat16
 
@@ -30,7 +30,7 @@ def _filter(kind: str, seed: int) -> Tensor | None:
     return randn(seed, int(rows)) / math.sqrt(int(rows))
 
 
-def _away_from_kinks(x: Tensor, b: Tensor | None, settings: dict[str, Any]) -> Tensor:
+def _away_from_kinks(x: Tensor, b: Tensor | None, settings: dict[str, Any], near: float = MARGIN) -> Tensor:
     """Moves x until no pre-activation u is near a kink: there a derivative is a matter of rounding.
 
     Near is relative to the norm of the taps behind a sample of u. Each step takes the offenders to the far side of
@@ -53,14 +53,14 @@ def _away_from_kinks(x: Tensor, b: Tensor | None, settings: dict[str, Any]) -> T
         u = upsampled(x if b is None else x + b[:, None, None], fu, up**2)
         step = torch.zeros_like(u)
         for kink in kinks:
-            distance, margin = u.detach() - kink, MARGIN * power.sqrt().clamp(min=abs(kink))
+            distance, margin = u.detach() - kink, near * power.sqrt().clamp(min=abs(kink))
             away = torch.where(distance < 0, -1.3 * margin, 1.3 * margin) - distance
             step = torch.where((distance.abs() < margin) & (power > 0), away, step)
         if not step.any():
             return x.detach()
         (moves,) = torch.autograd.grad(u, [x], step / power.clamp(min=1e-30))
         x = x + 0.8 * moves + 0.05 * (moves != 0) * (trial % 10 == 9) * randn(trial, *x.shape)
-    raise AssertionError("no x away from the kinks")
+    raise NoSample
 
 
 def _make(
@@ -129,3 +129,31 @@ def samples() -> Iterator[Sample]:
     yield _make("one-column", (2, 3, 9, 1), "6", "6", up=2, down=2, padding=5)
     yield _make("one-channel", (3, 1, 7, 5), "6", "6", up=2, down=2, padding=5, clamp=2.0)
     yield _make("empty", (0, 3, 4, 4), "4", "4", up=2, down=2, padding=3)
+
+
+def drawn(draw: Draw) -> Sample:
+    """Factors 1 to 4, filters of 1 to 24 taps a side of either rank, crops, any slope, gain and clamp.
+
+    Kinks are as far as float32 needs: with so many filters and so few pixels there is no x as far as half precision's.
+    """
+    seed, up, down = draw.seed(), draw.integer(1, 4), draw.integer(1, 4)
+    filters = {}
+    for i, name in enumerate(("fu", "fd")):
+        size = [draw.one_of([draw.integer(1, 8), 12, 24]) for _ in range(draw.integer(1, 2))]
+        filters[name] = randn(seed + i, *size) / math.sqrt(math.prod(size))
+    (uw, uh), (dw, dh) = [(f.shape[-1], f.shape[0]) for f in filters.values()]
+    n, c, h, w = draw.batch(), draw.integer(1, 17), draw.integer(1, 9), draw.integer(1, 18)
+    padding = draw.padding(w, up, uw + dw - 1, uw + dw) + draw.padding(h, up, uh + dh - 1, uh + dh)
+    settings = {"up": up, "down": down, "padding": padding, "flip_filter": draw.boolean()}
+    settings |= {"slope": draw.one_of([0.2, 0.0, 1.0, -0.5]), "gain": draw.one_of([1.4, -0.7])}
+    settings["clamp"] = draw.one_of([None, 0.9, 256.0])
+    layout = draw.layout()
+    b = randn(seed + 3, c) if draw.boolean() else None
+    x = LAYOUTS[layout](randn(seed + 2, n, c, h, w))
+    if n:
+        x = LAYOUTS[layout](_away_from_kinks(x, b, settings | filters, near=1e-4))
+    tensors = {"x": x, **filters} | ({} if b is None else {"b": b})
+    taps = uw * uh * dw * dh
+    summed = {"y": taps, "x": taps, "dy": taps, "b": max(n * h * w, 1) * taps}
+    wanted = tuple(name for name in ("x", "b") if name in tensors)
+    return Sample("filtered_lrelu", "drawn", tensors, settings, layout, wanted, summed, half=False)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gan_fast import ops
-from gan_fast.testing.sample import LAYOUTS, Sample, randn
+from gan_fast.testing.sample import LAYOUTS, Draw, NoSample, Sample, randn
 
 OPTIONS = ("s", "noise", "strength", "b")
 
 
-def away_from_kinks(x: Tensor, others: dict[str, Tensor], clamp: float | None, **settings: Any) -> Tensor:
+def _away_from_kinks(x: Tensor, others: dict[str, Tensor], clamp: float | None, **settings: Any) -> Tensor:
     """Moves elements of x off the points where a derivative jumps: there it is a convention, tested by itself."""
     for _ in range(40):
         near = ops.modulate(x, **others, backend="reference").abs() < 0.05
@@ -24,7 +25,7 @@ def away_from_kinks(x: Tensor, others: dict[str, Tensor], clamp: float | None, *
         if not near.any():
             return x
         x = torch.where(near, x + 0.1, x)
-    raise AssertionError("no x away from the kinks")
+    raise NoSample
 
 
 def modulate_sample(
@@ -50,7 +51,7 @@ def modulate_sample(
     others = {option: drawn[option] for option in OPTIONS if option in options}
     x = LAYOUTS[layout](2 * randn(seed + 4, *shape))
     outside = {key: value for key, value in settings.items() if key not in ("recover", "clamp")}
-    x = away_from_kinks(x, others, settings.get("clamp"), **outside)
+    x = _away_from_kinks(x, others, settings.get("clamp"), **outside)
     tensors = {"x": x, **others}
     summed = {"s": 4 * pixels, "noise": n * c, "strength": numel, "b": numel // max(c, 1), "x": 2, "dy": 4}
     return Sample("modulate", name, tensors, settings, layout, tuple(tensors), summed)
@@ -86,3 +87,21 @@ def samples() -> Iterator[Sample]:
         yield modulate_sample(f"alpha{alpha}", (2, 3, 4, 4), alpha=alpha, clamp=1.1, recover=True)
     yield modulate_sample("2d", (7, 130), options=("s", "b"), recover=True)
     yield modulate_sample("5d", (2, 3, 2, 3, 4), options=("s", "b"))
+
+
+def drawn(draw: Draw) -> Sample:
+    """Any set of options, every activation that the kernels have, recovered styles or not.
+
+    The gradient of the strength, one sum of everything, may cancel, which half precision does not survive.
+    """
+    shape = (draw.batch(), draw.width(), draw.size(), draw.width())
+    options = tuple(o for o in OPTIONS if draw.boolean())
+    if "strength" in options and "noise" not in options:
+        options += ("noise",)
+    settings = {"act": draw.one_of(["linear", "relu", "lrelu"]), "recover": draw.boolean()}
+    settings |= {"gain": draw.one_of([None, 0.3]), "clamp": draw.one_of([None, 0.9, 256.0])}
+    if settings["act"] == "lrelu":
+        settings["alpha"] = draw.one_of([None, 0.0, 1.5])
+    noise = (draw.one_of([1, shape[0]]), 1, shape[2], draw.one_of([1, shape[3]]))
+    sample = modulate_sample("drawn", shape, draw.layout(), noise, options, draw.seed(), **settings)
+    return replace(sample, half=False)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from gan_fast import ops
-from gan_fast.testing.sample import LAYOUTS, Sample, randn
+from gan_fast.testing.sample import LAYOUTS, Draw, Sample, randn
 
 
 def _filter(kind: str) -> Tensor | None:
@@ -83,6 +83,10 @@ def samples() -> Iterator[Sample]:
         for left, top in ((2, 1), (0, 3), (3, 0)):
             name = f"4-taps-{width}x{height}-{left}{top}"
             yield make(name, (1, 2, height, width), "4", padding=[left, 3 - left, top, 3 - top])
+    for width, height in ((16, 6), (32, 4), (8, 8), (16, 4)):  # and halves planes of one or two vectors' width
+        for left, top in ((2, 0), (-1, 3)):
+            name = f"4-taps-down2-{width}x{height}-{left}{top}"
+            yield _with_holes(make(name, (1, 2, height, width), "4", down=2, padding=[left, 2 - left, top, 2 - top]))
     yield _with_holes(make("nan-12-taps", (1, 2, 8, 8), "12", "filter2d"))
     yield _with_holes(make("nan-up3", (1, 2, 6, 6), "5x4", up=3, padding=[2, 1, 2, 2]))
     yield make("tall-up2", (1, 1, 75, 8), "binomial", "upsample2d")
@@ -99,3 +103,23 @@ def samples() -> Iterator[Sample]:
     yield make("one-column", (2, 3, 9, 1), "binomial", up=2, padding=[2, 1, 2, 1])
     yield make("empty", (0, 3, 4, 4), "binomial", "upsample2d")
     yield make("negative-gain", (1, 2, 5, 5), "3", padding=1, gain=-2)
+
+
+def drawn(draw: Draw) -> Sample:
+    """up, down in 1..4 by axis, filters of 1 to 24 taps or 61 of any rank, any padding, every layout."""
+
+    def taps() -> int:
+        return draw.one_of([draw.integer(1, 8), draw.one_of([12, 16, 24])])
+
+    size = draw.one_of([[draw.one_of([taps(), 61])], [taps(), taps()], [1, taps()], [taps(), 1]])
+    fw, fh = size[-1], size[0]
+    seed, n, c, h, w = draw.seed(), draw.batch(), draw.size(), draw.size(), draw.width()
+    up, down = [[draw.integer(1, 4) for _ in "xy"] for _ in range(2)]
+    padding = draw.padding(w, up[0], fw, fw + 2) + draw.padding(h, up[1], fh, fh + 2)
+    settings = {"up": up, "down": down, "padding": padding, "flip_filter": draw.boolean()}
+    settings["gain"] = draw.one_of([1.0, -0.7, 4.0])
+    layout = draw.layout()
+    f = randn(seed, *size) / math.sqrt(fw * fh if len(size) == 2 else fw)
+    tensors = {"x": LAYOUTS[layout](randn(seed + 1, n, c, h, w)), "f": f}
+    reductions = dict.fromkeys(("y", "x", "dy"), fw * fh)
+    return Sample("upfirdn2d", "drawn", tensors, settings, layout, reductions=reductions)

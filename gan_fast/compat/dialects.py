@@ -1,0 +1,144 @@
+"""The names that StyleGAN2's tensors have in other projects' checkpoints: a table each.
+
+A `Row` pairs a name in our state dicts (see `gan_fast.models.stylegan2`; NVlabs' names are the same) with a foreign one
+and says how the foreign tensor is made from ours. All the dialects of rosinality's family store the same numbers:
+
+    equalised weights      before their scale 1 / sqrt(fan_in), as here; biases before their multiplier
+    convolutions of G      with a leading axis of 1, [1, O, I, k, k]; upsampling ones as a transposed convolution's
+    bias and activation    the bias belongs to the activation after the convolution
+    noise                  strength [1], planes [1, 1, h, w]; learned constant [1, C, 4, 4]; bias of ToRGB [1, 3, 1, 1]
+    filters of up-layers   times 4, the gain of upsampling by two
+
+and differ in names alone: `RENAMED` turns rosinality's into each other's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Row:
+    """ours, theirs: names. before, after: axes of size 1 that theirs has around ours. scale: theirs / ours."""
+
+    ours: str
+    theirs: str
+    before: int = 0
+    after: int = 0
+    scale: float = 1.0
+
+    def export(self, x: Tensor) -> Tensor:
+        return (x * self.scale if self.scale != 1 else x).reshape((1,) * self.before + x.shape + (1,) * self.after)
+
+    def import_(self, x: Tensor) -> Tensor:
+        """Raises ValueError where the axes of size 1 are missing."""
+        end = x.ndim - self.after
+        if end < self.before or any(n != 1 for n in (*x.shape[: self.before], *x.shape[end:])):
+            raise ValueError(f"{self.theirs}: got shape {list(x.shape)}")
+        x = x.reshape(x.shape[self.before : end])
+        return x / self.scale if self.scale != 1 else x
+
+
+# Patterns over rosinality's names; the first that matches is applied. None: the dialect stores no such tensor.
+RENAMED: dict[str, tuple[tuple[str, str | None], ...]] = {
+    "rosinality": (),
+    "basicsr": (
+        (r".*\.kernel", None),
+        (r"style\.", r"style_mlp."),
+        (r"input\.input", r"constant_input.weight"),
+        (r"noises\.noise_", r"noises.noise"),
+        (r"(conv1|convs\.\d+)\.noise\.weight", r"style_\1.weight"),
+        (r"(conv1|convs\.\d+)\.conv\.(?=weight|modulation)", r"style_\1.modulated_conv."),
+        (r"(conv1|convs\.\d+)\.activate\.", r"style_\1.activate."),
+        (r"(to_rgb1|to_rgbs\.\d+)\.conv\.", r"\1.modulated_conv."),
+        (r"convs\.", r"conv_body."),
+    ),
+    "mmgen": (
+        (r"style\.(\d+)\.weight", r"style_mapping.\1.linear.weight_orig"),
+        (r"style\.", r"style_mapping."),
+        (r"input\.input", r"constant_input.input"),
+        (r"noises\.noise_", r"injected_noise_"),
+        (r"(.*)\.noise\.weight", r"\1.noise_injector.weight"),
+        (r"(.*)\.conv\.modulation\.weight", r"\1.conv.style_modulation.linear.weight_orig"),
+        (r"(.*)\.conv\.modulation\.bias", r"\1.conv.style_modulation.bias"),
+        (r"(.*)\.conv\.weight", r"\1.conv.weight_orig"),
+        (r"final_linear\.(\d)\.weight", r"final_linear.\1.linear.weight_orig"),
+        (r"((?:convs\.|final_conv).*)\.weight", r"\1.conv.weight_orig"),
+    ),
+}
+
+
+def rename(dialect: str, name: str) -> str | None:
+    for pattern, replacement in RENAMED[dialect]:
+        if re.match(pattern, name):
+            return None if replacement is None else re.sub(pattern, replacement, name, count=1)
+    return name
+
+
+def generator_rows(dialect: str, blocks: int, layers: int) -> list[Row]:
+    """The table of a generator of `blocks` resolutions, 4x4 included, and `layers` of the mapping."""
+    return list(_renamed(dialect, _generator_rows(blocks, layers)))
+
+
+def discriminator_rows(dialect: str, blocks: int) -> list[Row]:
+    return list(_renamed(dialect, _discriminator_rows(blocks)))
+
+
+def _renamed(dialect: str, rows: Iterator[Row]) -> Iterator[Row]:
+    for row in rows:
+        theirs = rename(dialect, row.theirs)
+        if theirs is not None:
+            yield Row(row.ours, theirs, row.before, row.after, row.scale)
+
+
+def _generator_rows(blocks: int, layers: int) -> Iterator[Row]:
+    for i in range(layers):
+        for part in ("weight", "bias"):
+            yield Row(f"mapping.fc{i}.{part}", f"style.{i + 1}.{part}")
+    yield Row("synthesis.b4.const", "input.input", 1)
+    for k in range(blocks):
+        block = f"synthesis.b{4 << k}"
+        convs = [("conv1", "conv1")] if k == 0 else [("conv0", f"convs.{2 * k - 2}"), ("conv1", f"convs.{2 * k - 1}")]
+        for ours, theirs in convs:
+            yield from _modulated(f"{block}.{ours}", f"{theirs}.conv")
+            yield Row(f"{block}.{ours}.bias", f"{theirs}.activate.bias")
+            yield Row(f"{block}.{ours}.noise_strength", f"{theirs}.noise.weight", 1)
+            plane = 2 * k - (ours == "conv0")
+            yield Row(f"{block}.{ours}.noise_const", f"noises.noise_{plane}", 2)
+            if ours == "conv0":
+                yield Row(f"{block}.conv0.resample_filter", f"{theirs}.conv.blur.kernel", scale=4)
+        theirs = "to_rgb1" if k == 0 else f"to_rgbs.{k - 1}"
+        yield from _modulated(f"{block}.torgb", f"{theirs}.conv")
+        yield Row(f"{block}.torgb.bias", f"{theirs}.bias", 1, 2)
+        if k:
+            yield Row(f"{block}.resample_filter", f"{theirs}.upsample.kernel", scale=4)
+
+
+def _modulated(ours: str, theirs: str) -> Iterator[Row]:
+    yield Row(f"{ours}.weight", f"{theirs}.weight", 1)
+    for part in ("weight", "bias"):
+        yield Row(f"{ours}.affine.{part}", f"{theirs}.modulation.{part}")
+
+
+def _discriminator_rows(blocks: int) -> Iterator[Row]:
+    top = f"b{2 << blocks}"
+    yield Row(f"{top}.fromrgb.weight", "convs.0.0.weight")
+    yield Row(f"{top}.fromrgb.bias", "convs.0.1.bias")
+    for j in range(1, blocks):
+        ours, theirs = f"b{4 << blocks - j}", f"convs.{j}"
+        yield Row(f"{ours}.conv0.weight", f"{theirs}.conv1.0.weight")
+        yield Row(f"{ours}.conv0.bias", f"{theirs}.conv1.1.bias")
+        yield Row(f"{ours}.conv1.resample_filter", f"{theirs}.conv2.0.kernel")
+        yield Row(f"{ours}.conv1.weight", f"{theirs}.conv2.1.weight")
+        yield Row(f"{ours}.conv1.bias", f"{theirs}.conv2.2.bias")
+        yield Row(f"{ours}.skip.resample_filter", f"{theirs}.skip.0.kernel")
+        yield Row(f"{ours}.skip.weight", f"{theirs}.skip.1.weight")
+    yield Row("b4.conv.weight", "final_conv.0.weight")
+    yield Row("b4.conv.bias", "final_conv.1.bias")
+    for ours, theirs in (("fc", "0"), ("out", "1")):
+        for part in ("weight", "bias"):
+            yield Row(f"b4.{ours}.{part}", f"final_linear.{theirs}.{part}")

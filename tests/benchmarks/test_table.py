@@ -1,0 +1,39 @@
+"""README's tables are those of the results files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gan_fast.benchmarks import record
+from gan_fast.benchmarks.record import Results
+from gan_fast.benchmarks.table import BLOCK, phases_table, rewritten
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_readme_keeps_step_with_the_results() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert [kind for kind, _, _ in BLOCK.findall(text)] == ["ops", "phases"]
+    assert rewritten(text) == text, "run: python benchmarks/table.py --write README.md"
+
+
+def test_a_block_is_made_from_the_file_that_is_given(make_results: Callable[..., Results], tmp_path: Path) -> None:
+    file = tmp_path / "results" / "new.json"
+    record.write(make_results(3), file)
+    text = "before\n<!-- phases:  -->\nold\n<!-- end -->\nafter\n"
+    assert rewritten(text, root=tmp_path) == text
+    made = rewritten(text, [file], tmp_path)
+    assert made.startswith("before\n<!-- phases: results/new.json -->\n| phase | 32px | memory |")
+    assert "old" not in made
+    assert made.endswith("<!-- end -->\nafter\n")
+    assert rewritten(made, root=tmp_path) == made
+
+
+def test_phases(make_results: Callable[..., Results]) -> None:
+    assert phases_table(make_results(0)).splitlines() == [
+        "| phase | 32px | memory | ours over its main phase |",
+        "|---|---|---|---|",
+        "| D | 1.50x (1.50 to 1.50) | 0.50 |  |",
+        "| R1 | 1.50x (1.50 to 1.50) | 0.50 | 1.00 of D |",
+        "",
+        "Abacus (beads, 2 cores), torch 2.0, revision r0, 2026-01-01.",
+    ]

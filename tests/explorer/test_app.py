@@ -1,0 +1,138 @@
+"""The command itself, in a process of its own, driven through a browser; neither may ask another machine anything."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from gan_fast.training import load_generator, sample
+
+# Ends the process with a mark if it looks up or connects to anything but this machine.
+GUARDED = """
+import sys
+def guard(event, arguments):
+    if event == "socket.connect":
+        address = arguments[1]
+        if isinstance(address, tuple) and not address[0].startswith("127."): raise SystemExit(f"LEFT: {address}")
+    if event == "socket.getaddrinfo" and arguments[0] not in ("127.0.0.1", "localhost", None):
+        raise SystemExit(f"LEFT: {arguments}")
+sys.addaudithook(guard)
+from gan_fast.cli import app
+app()
+"""
+
+
+@pytest.fixture(scope="module")
+def address(untrained_run):
+    """Where the explorer of the untrained run is; afterwards it is ended as Ctrl-C would."""
+    pytest.importorskip("gradio", reason="the explorer in a browser is an extra")
+    command = [sys.executable, "-c", GUARDED, "explore", str(untrained_run), "--port", "0"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        line = server.stdout.readline()
+        if not line.startswith("The explorer is at http://127.0.0.1:"):
+            server.kill()
+            raise AssertionError(line + server.stderr.read())
+        assert server.stdout.readline().startswith("Next: open it in a browser")
+        yield line.split()[-1]
+        server.send_signal(signal.SIGINT)
+        _, errors = server.communicate(timeout=60)
+        assert server.returncode == 0, errors
+        assert "LEFT" not in errors
+        assert "Traceback" not in errors
+
+
+def pictures(page) -> list[str]:
+    return page.locator(".gf-images:visible img").evaluate_all("found => found.map(image => image.src)")
+
+
+def wait_for_change(page, before: list[str]) -> list[str]:
+    for _ in range(3000):
+        now = pictures(page)
+        if now and now != before:
+            return now
+        page.wait_for_timeout(20)
+    raise AssertionError("waited for a minute")
+
+
+@pytest.fixture(scope="module")
+def opened(browser, address):
+    """One page for all tests: loading it is what takes time."""
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.set_default_timeout(60_000)
+    requested, errors = [], []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    page.get_by_role("tab", name="Latent walk").wait_for()
+    yield page
+    page.close()
+    assert not errors
+    assert [url for url in requested if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def move(page, label: str, value: float) -> list[str]:
+    before = pictures(page)
+    page.locator(f"input[type=range][aria-label*='{label}']:visible").fill(str(value))
+    return wait_for_change(page, before)
+
+
+@pytest.mark.parametrize(
+    ("tab", "label", "value", "changed"),
+    [
+        ("Latent walk", "Position", 30, [True]),
+        ("Truncation", "Truncation psi", 1.2, [False, False, True]),
+        ("Style mixing", "Image B", 5, [False, True, True]),
+        ("Directions (SeFa)", "Direction 2", 3, [False, True]),
+        ("Arithmetic", "Seed", 7, [True, False, False, True]),
+        ("Between classes", "Share of the second", 0.8, [False, False, True]),
+        ("Noise", "Seed", 4, [True, True, True]),
+    ],
+)
+def test_a_slider_moved_changes_the_images_that_it_should(opened, tab, label, value, changed):
+    opened.get_by_role("tab", name=tab).click()
+    before = pictures(opened)
+    after = move(opened, label, value)
+    assert [a != b for a, b in zip(after, before, strict=True)] == changed
+
+
+def test_a_class_chosen_changes_the_image(opened):
+    opened.get_by_role("tab", name="Latent walk").click()
+    before = pictures(opened)
+    opened.get_by_label("7", exact=True).locator("visible=true").click()
+    wait_for_change(opened, before)
+
+
+def test_play_walks_by_itself(opened):
+    opened.get_by_role("tab", name="Latent walk").click()
+    opened.get_by_role("button", name="Play").locator("visible=true").click()
+    before = pictures(opened)
+    before = wait_for_change(opened, before)
+    wait_for_change(opened, before)
+    opened.get_by_role("button", name="Stop").locator("visible=true").click()
+    opened.get_by_role("button", name="Play").locator("visible=true").wait_for()
+
+
+def test_an_uploaded_image_is_projected(opened, untrained_run, tmp_path):
+    own = sample.draw(load_generator(untrained_run)[0], [3], torch.tensor([6]))
+    sample.save_png(sample.grid(own, 1), tmp_path / "own.png")
+    opened.get_by_role("tab", name="Projection").click()
+    opened.get_by_role("button", name="Project").click()
+    opened.get_by_text("Choose an image first").wait_for()
+    opened.locator("input[type=file]").set_input_files(tmp_path / "own.png")
+    steps = opened.locator("input[type=range][aria-label*='Steps']:visible")
+    steps.fill("20")
+    opened.get_by_role("button", name="Remove Image").or_(opened.get_by_label("Clear")).first.wait_for()
+    opened.get_by_role("button", name="Project", exact=True).click()
+    caption = opened.get_by_text("Found: distance")
+    caption.wait_for()
+    start, end = (float(number) for number in caption.inner_text().removeprefix("Found: distance ").split(" → "))
+    assert end < start
+    image, search, found = pictures(opened)
+    assert search.startswith("data:image/webp")
+    assert image != found

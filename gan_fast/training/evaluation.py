@@ -14,6 +14,7 @@ from gan_fast.training import sample, stats
 from gan_fast.training.curves import draw_curves
 
 GRID_COLUMNS = 10
+CHUNK = 128  # images drawn before asking whether to stop
 
 
 class Stopped(Exception):
@@ -73,10 +74,10 @@ class Evaluation:
     @staticmethod
     def _draw(generator: nn.Module, labels: Tensor, should_stop: Callable[[], bool]) -> Tensor:
         images = []
-        for first in range(0, len(labels), sample.CHUNK):
+        for first in range(0, len(labels), CHUNK):
             if should_stop():
                 raise Stopped
-            part = labels[first : first + sample.CHUNK]
+            part = labels[first : first + CHUNK]
             images.append(sample.draw(generator, range(first, first + len(part)), part))
         return torch.cat(images)
 

@@ -15,7 +15,6 @@ from gan_fast.training import sample, stats
 from gan_fast.training.curves import draw_curves
 
 GRID_COLUMNS = 10
-CHUNK = 128  # images drawn before asking whether to stop
 
 
 class Stopped(Exception):

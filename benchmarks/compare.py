@@ -3,8 +3,9 @@
 Each row is our time over the reference's, medians of neighbours in time, so that a machine that is slow for a while
 does not count. Two things make that ratio noisy. Within a run: its 95 % interval, which the results file has. From run
 to run: contenders that are no code of ours, torch.compile and plain PyTorch, are the same in A and B, so the largest
-change of one of them is what noise alone can do here. A row is slower or faster when its change is larger than both
-together and than 3 %. With several runs of each side, in turn, every change is the median over the pairs of runs.
+change of one of them is what noise alone can do here (10 % where there is none). A row is slower or faster when its
+change is larger than both together and than 3 %. With several runs of each side, in turn, every change is the median
+over the pairs of runs.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from gan_fast.benchmarks import record
 from gan_fast.benchmarks.record import Results, Row, Timing
 
 MARGIN = math.log(1.03)
+UNKNOWN = math.log(1.1)  # the noise from run to run where nothing tells it
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -89,7 +91,7 @@ def compare(before: Sequence[Results], after: Sequence[Results]) -> Comparison:
                 if control == "compile" or (control.startswith("plain") and control != name):
                     moved = math.log(b.times[control].ratio / a.times[control].ratio)
                     controls.setdefault((key, control), []).append(moved + change)
-    noise = max((abs(statistics.median(moved)) for moved in controls.values()), default=MARGIN)
+    noise = max((abs(statistics.median(moved)) for moved in controls.values()), default=UNKNOWN)
     changes = []
     for key, found in ours.items():
         change = statistics.median(c for c, _ in found)

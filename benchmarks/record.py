@@ -88,10 +88,11 @@ class Results(_Strict):
 
 def revision() -> str:
     """The commit of the source tree, or the version of an installed package."""
-    done = subprocess.run(
-        ["git", "-C", FOLDER.parent, "describe", "--always", "--dirty", "--exclude=*"], capture_output=True, text=True
-    )
-    return done.stdout.strip() or _version("gan-fast")
+    root = FOLDER.parents[1]
+    if not (root / ".git").exists():
+        return _version("gan-fast")
+    command = ["git", "-C", root, "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def _version(package: str) -> str:

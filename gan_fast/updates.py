@@ -28,9 +28,13 @@ class _Optimistic(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        loss = None
+        if closure is not None:  # before the parameters are picked: it makes their gradients
+            with torch.enable_grad():
+                loss = closure()
         moving = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
         before = [p.clone() for p in moving]
-        loss = super().step(closure)
+        super().step()
         for p, start in zip(moving, before, strict=True):
             update = p - start
             p.add_(update)

@@ -58,20 +58,27 @@ tests() {
   needs_gpu
   local done_by_verify="not (test_matches_reference or registered_route or equal_bits or test_gradcheck)"
   local rest=(tests/ops tests/kernels/test_modulated_conv2d_kernels.py tests/test_layers.py tests/models)
+  rest+=(tests/training/test_engine.py tests/training/test_health.py)
   "$python" -c 'import hypothesis, scipy' 2>/dev/null || rest+=(--ignore tests/ops/test_properties.py)
   "$python" -m pytest -q --durations=10 "${rest[@]}" -k "$done_by_verify"
 }
 
-bench() { needs_gpu && "$python" -m pytest -q benchmarks --quick --results "$out/bench.json"; }
+bench() { needs_gpu && "$python" -m gan_fast bench --quick --json "$out/bench.json" --html "$out/bench.html"; }
 
-steps() { needs_gpu && "$python" benchmarks/steps.py --resolution 128 --seconds 2 --results "$out/steps.json"; }
+steps() { needs_gpu && "$python" -m gan_fast bench --quick --ops 128px --json "$out/steps.json"; }
 
 # the fastest way of every call of a training step: the JSON file that a machine like this can start from
 autotune() {
   needs_gpu
-  export GAN_FAST_CACHE=$out/autotune
-  "$python" benchmarks/steps.py --resolution 32 64 128 --seconds 0.1 --results "$out/autotune-steps.json" &&
-    cat "$out"/autotune/*.json
+  GAN_FAST_CACHE=$out/autotune "$python" - <<'END' && cat "$out"/autotune/*.json
+import torch
+from gan_fast.benchmarks import steps
+
+for network in steps.NETWORKS[:4]:
+    for bfloat16 in (False, True):
+        for phase in steps.phases(network, torch.device("cuda"), bfloat16).values():
+            phase()
+END
 }
 
 kernels() { "$python" -m gan_fast kernels --backends cuda --chips "sm_${arch:-90}" --json "$out/kernels.json"; }

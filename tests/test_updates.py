@@ -54,6 +54,20 @@ def test_steps_are_twice_this_less_the_last(optimistic, plain, options, device):
             ours.load_state_dict(state)
 
 
+def test_a_closure_makes_the_gradients(device):
+    x = nn.Parameter(torch.ones(3, device=device))
+    optimiser = OptimisticSGD([x], lr=0.1)
+
+    def closure():
+        optimiser.zero_grad()
+        loss = x.square().sum()
+        loss.backward()
+        return loss
+
+    assert optimiser.step(closure) == 3
+    assert_close(x.detach(), torch.full([3], 1 - 2 * 0.2, device=device))
+
+
 def bilinear(optimizer, steps=600):
     """Distances from the equilibrium 0 of min_x max_y x y, both players moving at once, and of the mean of the path."""
     x, y = (nn.Parameter(torch.ones([])) for _ in range(2))

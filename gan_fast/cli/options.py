@@ -40,10 +40,11 @@ def load(run: str) -> Trained:
     import torch
 
     from gan_fast.training import latest_run, load_generator
+    from gan_fast.training.checkpoint import NAME
 
     path = latest_run() if run == "latest" else Path(run)
     folder = path if path.is_dir() else path.parent
-    if path.is_file():
+    if path.is_file() and not NAME.fullmatch(path.name):
         from gan_fast.compat import checkpoints
 
         model = checkpoints.load(path, discriminator=False)

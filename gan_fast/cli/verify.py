@@ -177,8 +177,9 @@ def _write(path: Path, rows: list[dict[str, Any]], refused: list[str], samples: 
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Without the training package, whose dependencies a machine that only verifies may lack."""
     import json
 
+    from gan_fast.training.checkpoint import write_atomically
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    write_atomically(path, lambda file: file.write((json.dumps(content, indent=2) + "\n").encode()))

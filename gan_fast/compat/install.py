@@ -270,9 +270,10 @@ def install(*names: str, dialect: str | None = None) -> contextlib.ExitStack:
         install("torch_utils.ops", "op")
         with install("my.vendored.op", dialect="rosinality_old"): ...
 
-    names: dotted names of packages: those of NAMES (basicsr, mmcv and mmgen mean their ops), and those where an original is found whose parameters tell its
-    dialect; with `dialect` any at all. dialect: a key of DIALECTS; by default that of the original found there, or else
-    that of NAMES: packages called "op" come in two dialects that differ in the second parameter of FusedLeakyReLU.
+    names: dotted names of packages: those of NAMES, of which basicsr, mmcv and mmgen may be said without ".ops"; those
+    where an original is found whose parameters tell its dialect; with `dialect` any at all. dialect: a key of DIALECTS;
+    by default that of the original found there, or else that of NAMES: packages called "op" come in two dialects that
+    differ in the second parameter of FusedLeakyReLU.
 
     An original is shadowed, also if it has been imported already, and is back afterwards; names that other modules have
     imported from it stay as they are. Parents that do not exist are made up; those that do are imported as ever.

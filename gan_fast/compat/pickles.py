@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import pickle
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ import torch
 from torch import Tensor
 
 MAX_OPERATIONS = 500_000  # a StyleGAN2 snapshot with G, D and G_ema at 1024x1024 takes 61,000
-MAX_TEXT = 64 << 20
+MAX_TEXT = 16 << 20
 MAX_DIRECTORY = 16 << 20
 MAX_INTEGER_BYTES = 255
 MAX_PATH = 300
@@ -203,15 +204,15 @@ class _Global:
     name: str
 
 
-_NUMBERS = {b"J": "<i", b"K": "<B", b"M": "<H", b"G": ">d"}
-_CONSTANTS = {b"N": None, b"\x88": True, b"\x89": False}
-_EMPTY = {b"]": list, b"}": dict, b")": tuple, b"\x8f": set}
-_INTEGERS = {b"\x8a": "<B", b"\x8b": "<I"}
-_TEXTS = {b"\x8c": "<B", b"X": "<I", b"\x8d": "<Q"}
-_BYTES = {b"C": "<B", b"B": "<I", b"\x8e": "<Q", b"\x96": "<Q"}
-_TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
-_STORES = {b"q": "<B", b"r": "<I"}
-_FETCHES = {b"h": "<B", b"j": "<I"}
+_NUMBERS = {pickle.BININT: "<i", pickle.BININT1: "<B", pickle.BININT2: "<H", pickle.BINFLOAT: ">d"}
+_CONSTANTS = {pickle.NONE: None, pickle.NEWTRUE: True, pickle.NEWFALSE: False}
+_EMPTY = {pickle.EMPTY_LIST: list, pickle.EMPTY_DICT: dict, pickle.EMPTY_TUPLE: tuple, pickle.EMPTY_SET: set}
+_INTEGERS = {pickle.LONG1: "<B", pickle.LONG4: "<I"}
+_TEXTS = {pickle.SHORT_BINUNICODE: "<B", pickle.BINUNICODE: "<I", pickle.BINUNICODE8: "<Q"}
+_BYTES = {pickle.SHORT_BINBYTES: "<B", pickle.BINBYTES: "<I", pickle.BINBYTES8: "<Q", pickle.BYTEARRAY8: "<Q"}
+_TUPLES = {pickle.TUPLE1: 1, pickle.TUPLE2: 2, pickle.TUPLE3: 3}
+_STORES = {pickle.BINPUT: "<B", pickle.LONG_BINPUT: "<I"}
+_FETCHES = {pickle.BINGET: "<B", pickle.LONG_BINGET: "<I"}
 
 
 class _Machine:
@@ -234,7 +235,7 @@ class _Machine:
         while True:
             self.budget.operate()
             code = bytes(self.take(1))
-            if code == b".":
+            if code == pickle.STOP:
                 return self.pop()
             self.execute(code)
 
@@ -247,7 +248,7 @@ class _Machine:
             push(self.memo[index])
         elif code in _STORES:
             self.memo[self.number(_STORES[code])] = self.top()
-        elif code == b"\x94":
+        elif code == pickle.MEMOIZE:
             self.memo[len(self.memo)] = self.top()
         elif code in _TEXTS:
             push(self.text(self.number(_TEXTS[code])))
@@ -267,51 +268,51 @@ class _Machine:
         elif code in _TUPLES:
             items = [self.pop() for _ in range(_TUPLES[code])]
             push(tuple(items[::-1]))
-        elif code == b"(":
+        elif code == pickle.MARK:
             self.marked.append(self.stack)
             self.stack = []
-        elif code == b"t":
+        elif code == pickle.TUPLE:
             items = self.unmark()
             self.stack.append(tuple(items))
-        elif code == b"\x91":
+        elif code == pickle.FROZENSET:
             items = self.unmark()
             self.stack.append(frozenset(_keys(items)))
-        elif code in (b"a", b"e"):
-            items = [self.pop()] if code == b"a" else self.unmark()
+        elif code in (pickle.APPEND, pickle.APPENDS):
+            items = [self.pop()] if code == pickle.APPEND else self.unmark()
             self.top(list).extend(items)
-        elif code in (b"s", b"u"):
-            items = [self.pop(), self.pop()][::-1] if code == b"s" else self.unmark()
+        elif code in (pickle.SETITEM, pickle.SETITEMS):
+            items = [self.pop(), self.pop()][::-1] if code == pickle.SETITEM else self.unmark()
             if len(items) % 2:
                 raise CheckpointError("its pickle has a key without a value")
             self.top(dict).update(zip(_keys(items[::2]), items[1::2], strict=True))
-        elif code == b"\x90":
+        elif code == pickle.ADDITEMS:
             items = self.unmark()
             self.top(set).update(_keys(items))
-        elif code == b"c":
+        elif code == pickle.GLOBAL:
             module, name = self.line(), self.line()
             push(self.lookup(f"{module}.{name}"))
-        elif code == b"\x93":
+        elif code == pickle.STACK_GLOBAL:
             name, module = self.pop(str), self.pop(str)
             push(self.lookup(f"{module}.{name}"))
-        elif code in (b"R", b"\x81"):  # REDUCE; NEWOBJ, which is a call of the class for all that is on the list
+        elif code in (pickle.REDUCE, pickle.NEWOBJ):  # for the classes on the list both are calls
             arguments, function = self.pop(tuple), self.pop(_Global)
             push(_call(self.names[function.name], function.name, (self.budget, *arguments)))
-        elif code == b"b":
+        elif code == pickle.BUILD:
             state = self.pop()
             _build(self.budget, self.top(), state)
-        elif code == b"Q" and self.persistent:
+        elif code == pickle.BINPERSID and self.persistent:
             push(self.persistent(self.pop()))
-        elif code == b"2":
+        elif code == pickle.DUP:
             push(self.top())
-        elif code == b"0":
+        elif code == pickle.POP:
             self.pop()
-        elif code == b"1":
+        elif code == pickle.POP_MARK:
             self.unmark()
-        elif code == b"\x80":
+        elif code == pickle.PROTO:
             protocol = self.number("<B")
             if not 2 <= protocol <= 5:
                 raise CheckpointError(f"its pickle has protocol {protocol}, not 2 to 5")
-        elif code == b"\x95":
+        elif code == pickle.FRAME:
             self.take(8)
         else:
             raise CheckpointError(f"its pickle holds operation {code!r}, which no checkpoint needs")
@@ -368,7 +369,8 @@ class _Machine:
 
 
 def _keys(values: list[Any]) -> list[Any]:
-    # Hashing a tuple visits all that is in it, and one whose halves are shared holds 2^n things in n operations.
+    # Hashing a tuple, or writing it out, visits all that is in it: one whose halves are the same tuple, whose halves
+    # are the same, and so on, holds 2^n things after n operations. So nothing here does either.
     for value in values:
         if not isinstance(value, (str, int, float, _Global, type(None))):
             raise CheckpointError(f"its pickle has a {type(value).__name__} as a key")
@@ -419,15 +421,20 @@ def _set(budget: _Budget, values: Any = ()) -> set:
 
 
 def _rebuild_tensor(budget: _Budget, storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any) -> Stored:
-    if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
+    if not isinstance(storage, Storage) or not _are_sizes((offset,), shape, stride) or len(shape) != len(stride):
         raise TypeError
-    if len(shape) != len(stride) or any(type(n) is not int or n < 0 for n in (offset, *shape, *stride)):
-        raise TypeError
+    if math.prod(shape) > storage.numel:
+        raise CheckpointError(f"it declares a tensor of shape {list(shape)} over a storage of {storage.numel} elements")
     if math.prod(shape) and offset + _extent(shape, stride) > storage.numel:
         raise CheckpointError(f"it is damaged: a tensor of shape {list(shape)} reaches beyond its storage")
-    if math.prod(shape) > storage.numel or max(shape, default=0) > 2**40:
-        raise CheckpointError(f"it declares a tensor of shape {list(shape)} over a storage of {storage.numel} elements")
     return Stored(storage, offset, shape, stride)
+
+
+def _are_sizes(*values: Any) -> bool:
+    """Whether all are tuples of at most 16 whole numbers up to 2^40, so that products are quickly made."""
+    return all(isinstance(v, tuple) and len(v) <= 16 for v in values) and all(
+        type(n) is int and 0 <= n <= 2**40 for v in values for n in v
+    )
 
 
 def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
@@ -463,6 +470,9 @@ def _encode(budget: _Budget, text: Any, encoding: Any) -> memoryview:
     return memoryview(text.encode("latin1"))
 
 
+_NUMPY_CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+
+
 @dataclass(eq=False)
 class _NumpyType:
     code: str
@@ -470,18 +480,29 @@ class _NumpyType:
 
 
 def _numpy_type(budget: _Budget, code: Any, *rest: Any) -> _NumpyType:
-    if code not in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"):
-        raise CheckpointError(f"it holds a NumPy array of {str(code)[:50]!r}, not of numbers")
+    if not isinstance(code, str) or code not in (
+        "b1",
+        "i1",
+        "i2",
+        "i4",
+        "i8",
+        "u1",
+        "u2",
+        "u4",
+        "u8",
+        "f2",
+        "f4",
+        "f8",
+    ):
+        raise CheckpointError("it holds a NumPy array that is not of numbers")
     return _NumpyType(code)
 
 
 def _numbers(dtype: Any, raw: Any, shape: Any, order: str) -> np.ndarray:
-    if not isinstance(dtype, _NumpyType) or not isinstance(raw, memoryview) or not isinstance(shape, tuple):
+    if not isinstance(dtype, _NumpyType) or not isinstance(raw, memoryview) or not _are_sizes(shape):
         raise CheckpointError("it is damaged: a NumPy array in it is none")
     kind = np.dtype(dtype.code)
-    if dtype.order not in "<=>" or len(dtype.order) != 1 or any(type(n) is not int or n < 0 for n in shape):
-        raise CheckpointError("it is damaged: a NumPy array in it is none")
-    if math.prod(shape) * kind.itemsize != len(raw) or len(shape) > 8 or max(shape, default=0) > 2**40:
+    if dtype.order not in ("<", "=", ">") or math.prod(shape) * kind.itemsize != len(raw):
         raise CheckpointError(f"it is damaged: a NumPy array of shape {list(shape)} has {len(raw)} bytes")
     return np.frombuffer(raw, kind.newbyteorder(dtype.order)).reshape(shape, order=order)
 
@@ -518,6 +539,7 @@ GLOBALS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
     "builtins.set": _set,
     "__builtin__.set": _set,
+    "__builtin__.bytes": lambda budget: memoryview(b""),  # protocol 2 has no other way to write no bytes
     "argparse.Namespace": lambda budget: Namespace(),
     "dnnlib.util.EasyDict": lambda budget: {},
     "_codecs.encode": _encode,
@@ -526,7 +548,7 @@ GLOBALS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch.Size": lambda budget, sizes: tuple(_sequence(budget, sizes)),
-    "torch.device": lambda budget, kind, index=0: f"{kind:.20}:{index}" if isinstance(kind, str) else "",
+    "torch.device": lambda budget, kind, index=0: kind,
     **{str(dtype): _only_a_name for dtype in _DTYPES.values()},
     **{name: _only_a_name for name in _STORAGES},
     "numpy.ndarray": _only_a_name,

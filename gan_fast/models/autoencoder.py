@@ -47,7 +47,7 @@ class Config:
 PRESETS: dict[str, Config] = {
     # Small enough to learn 16x16 digits on two CPU cores in minutes.
     "ebgan-digits": Config(16, 1, c_dim=10, z_dim=64, channels=24, code_dim=32),
-    "began-digits": Config(16, 1, c_dim=10, z_dim=64, channels=24, code_dim=32, power=1.0, batch_norm=False),
+    "began-digits": Config(16, 1, c_dim=10, z_dim=64, channels=24, code_dim=16, power=1.0, batch_norm=False),
 }
 
 

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan_fast.layers import BatchNorm2d, Convolution
+from gan_fast.layers import BatchNorm2d, Convolution, Downsample, Upsample
 from gan_fast.models import common
-from gan_fast.ops import bias_act, downsample2d, setup_filter, upsample2d
+from gan_fast.ops import bias_act
 
-BASE = 4
+BASE = 4  # side of the first feature map
+NEAREST = (1, 1)  # the filter of nearest-neighbour upsampling and of averaging
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,12 +143,12 @@ class GeneratorBlock(nn.Module):
         self.bn1, self.bn2 = (BatchNorm2d(n, condition_dim) for n in (in_channels, out_channels))
         self.conv1, self.conv2 = (Convolution(n, out_channels) for n in (in_channels, out_channels))
         self.skip = Convolution(in_channels, out_channels, 1)
-        self.register_buffer("resample_filter", setup_filter([1, 1]))
+        self.upsample = Upsample(resample_filter=NEAREST)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        y = upsample2d(_relu(self.bn1(x, condition)), self.resample_filter)
+        y = self.upsample(_relu(self.bn1(x, condition)))
         y = self.conv2(_relu(self.bn2(self.conv1(y), condition)))
-        return y + upsample2d(self.skip(x), self.resample_filter)  # a 1x1 convolution may come first, for a quarter
+        return y + self.upsample(self.skip(x))  # a 1x1 convolution may come first, for a quarter
 
 
 class DiscriminatorBlock(nn.Module):
@@ -155,18 +156,16 @@ class DiscriminatorBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, is_first: bool, down: bool):
         super().__init__()
-        self.is_first, self.down = is_first, down
+        self.is_first = is_first
         self.conv1, self.conv2 = (Convolution(n, out_channels) for n in (in_channels, out_channels))
         self.skip = nn.Identity()
         if down or in_channels != out_channels:
             self.skip = Convolution(in_channels, out_channels, 1)
-        self.register_buffer("resample_filter", setup_filter([1, 1]))
+        self.pool = Downsample(resample_filter=NEAREST) if down else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv2(_relu(self.conv1(x if self.is_first else _relu(x))))
-        if not self.down:
-            return y + self.skip(x)
-        return downsample2d(y, self.resample_filter) + self.skip(downsample2d(x, self.resample_filter))
+        return self.pool(y) + self.skip(self.pool(x))
 
 
 class Generator(nn.Module):

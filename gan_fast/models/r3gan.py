@@ -17,9 +17,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from gan_fast.layers import Convolution
+from gan_fast.layers import Convolution, Downsample, Upsample
 from gan_fast.models import common
-from gan_fast.ops import downsample2d, setup_filter, upsample2d
 
 BASE = 4  # side of the basis
 
@@ -107,15 +106,13 @@ class Resample(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, up: bool):
         super().__init__()
         self.up = up
-        self.register_buffer("resample_filter", setup_filter([1, 2, 1]))
+        self.resample = (Upsample if up else Downsample)(resample_filter=(1, 2, 1))
         self.conv = nn.Identity()
         if in_channels != out_channels:
             self.conv = Convolution(in_channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.up:
-            return upsample2d(self.conv(x), self.resample_filter)
-        return self.conv(downsample2d(x, self.resample_filter))
+        return self.resample(self.conv(x)) if self.up else self.conv(self.resample(x))
 
 
 class Generator(nn.Module):

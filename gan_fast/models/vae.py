@@ -96,7 +96,7 @@ def elbo(
     Returns:
         [N].
 
-    Source: equation 10; arXiv 1312.6114.
+    Source: arXiv 1312.6114, equation 10.
     """
     labels = () if c is None else (c,)
     mean, log_var = encoder(x, *labels)

@@ -319,8 +319,9 @@ def kernels(op: str, backend: str, chips: tuple[str, ...], calls: tuple[Call, ..
 
 
 def _cuobjdump(path: Path, *flags: str) -> str:
-    bundled = Path(importlib.util.find_spec("triton").origin).parent / "backends/nvidia/bin/cuobjdump"
-    tool = bundled if bundled.exists() else "cuobjdump"
+    triton = importlib.util.find_spec("triton")
+    bundled = triton and Path(triton.origin).parent / "backends/nvidia/bin/cuobjdump"
+    tool = bundled if bundled and bundled.exists() else "cuobjdump"
     return subprocess.run([tool, *flags, path], check=True, capture_output=True, text=True).stdout
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gan_fast import latents
 from gan_fast.data import Images
 from gan_fast.training import sample, stats
 from gan_fast.training.curves import draw_curves
@@ -73,10 +74,10 @@ class Evaluation:
     @staticmethod
     def _draw(generator: nn.Module, labels: Tensor, should_stop: Callable[[], bool]) -> Tensor:
         images = []
-        for first in range(0, len(labels), sample.CHUNK):
+        for first in range(0, len(labels), latents.CHUNK):
             if should_stop():
                 raise Stopped
-            part = labels[first : first + sample.CHUNK]
+            part = labels[first : first + latents.CHUNK]
             images.append(sample.draw(generator, range(first, first + len(part)), part))
         return torch.cat(images)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,6 +20,7 @@ from gan_fast.training.engine import Engine
 from gan_fast.training.evaluation import Evaluation, Stopped
 from gan_fast.training.health import first_nonfinite
 from gan_fast.training.prefetch import Prefetch
+from gan_fast.training.progress import Progress
 from gan_fast.training.ranks import Ranks
 from gan_fast.training.runs import new_run_folder
 from gan_fast.training.transfer import transfer
@@ -168,7 +167,7 @@ class Trainer:
             self._record(report, "data", self.data.describe())
             self.evaluation.save_reals(self.data)
         with Prefetch(self._batch) as batches:
-            progress = _Progress(self, batches)
+            progress = Progress(self.engine, config.batch, batches)
             while True:
                 done = self.step == config.steps
                 logs = self.step % LOG_STEPS == 0 or done
@@ -269,43 +268,6 @@ class Trainer:
         networks = {"G": engine.generator, "D": engine.discriminator}
         found = first_nonfinite(networks, lambda: engine.gradients(phases.get(phase, engine.phases[-1]), x, c))
         return found or "no layer, as the weights are by now"
-
-
-class _Progress:
-    """Losses and times since the last line of the log."""
-
-    def __init__(self, trainer: Trainer, batches: Prefetch):
-        self.trainer, self.batches = trainer, batches
-        self.losses: list[tuple[int, dict[str, Tensor]]] = []
-        self._started, self._waited = time.perf_counter(), batches.waited
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """What happens within does not count as training time."""
-        start = time.perf_counter()
-        yield
-        self._started += time.perf_counter() - start
-
-    def take(self) -> stats.Record:
-        """The record of the steps since the last one, and a new start."""
-        engine, config = self.trainer.engine, self.trainer.config
-        sums: dict[str, list[float]] = {}
-        for _, values in self.losses:
-            for name, value in values.items():
-                sums.setdefault(name, []).append(float(value))
-        record: stats.Record = {name: sum(v) / len(v) for name, v in sums.items()}
-        now, waited = time.perf_counter(), self.batches.waited
-        seconds = now - self._started
-        record["seconds_per_kimg"] = seconds * 1000 / (len(self.losses) * config.batch)
-        record["data_wait"] = (waited - self._waited) / seconds
-        record["nonfinite_gradients"] = int(engine.nonfinite)
-        if config.augment == "ada":
-            record["ada_p"] = float(engine.ada_p)
-        if config.path_length:
-            record["path_length"] = float(engine.path_length)
-        self.losses.clear()
-        self._started, self._waited = now, waited
-        return record
 
 
 def _is_free(run: Path, restart: bool) -> bool:

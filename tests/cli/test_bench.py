@@ -25,6 +25,12 @@ def square_sum(x):
 def upsample2d(x, f):
     raise NotImplementedError("on Tuesdays")
 """
+IN_PLACE = """
+def square_sum(x):
+    total = x.square().sum([1, 2, 3])
+    x.detach().mul_(2)
+    return total
+"""
 
 
 @pytest.fixture
@@ -74,6 +80,16 @@ def test_a_wrong_contender_is_refused_by_name_and_not_timed(bench, tmp_path: Pat
     for row in record.read(tmp_path / "a.json").rows:
         assert "theirs" not in row.times
         assert "theirs" in row.refused
+
+
+def test_a_contender_that_changes_its_inputs_spoils_nobody_elses(bench, tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text(IN_PLACE)
+    (tmp_path / "right.py").write_text(RIGHT)
+    options = ["--quick", "--ops", "square_sum", "--json", "a.json"]
+    assert bench(*options, "--contender", "theirs.py", "--contender", "right.py").exit_code == 1
+    for row in record.read(tmp_path / "a.json").rows[:1]:
+        assert row.refused == {"theirs": "changes its inputs"}
+        assert {"right", "cpu", "reference"} <= row.times.keys()
 
 
 @pytest.mark.parametrize(

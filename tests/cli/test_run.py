@@ -71,7 +71,8 @@ SPAWNS = """
 
     def work(rank, queue):
         torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], betas=[0, 0.99])
-        queue.put([rank, __name__, FusedLeakyReLU(2, scale=1)(torch.ones(1, 2)).sum().item(), fma.__name__, sys.argv[1:]])
+        y = FusedLeakyReLU(2, scale=1)(torch.ones(1, 2))
+        queue.put([rank, __name__, y.sum().item(), fma.__name__, sys.argv[1:]])
 
     if __name__ == "__main__":
         context = multiprocessing.get_context("spawn")

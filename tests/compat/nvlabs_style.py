@@ -12,6 +12,7 @@ import pickle
 import sys
 import types
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -90,7 +91,7 @@ class FullyConnectedLayer(Persistent):
         self.activation = activation
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
         self.bias = nn.Parameter(torch.randn(outputs) * 0.1 + bias)
-        self.weight_gain, self.bias_gain = lr / math.sqrt(inputs), lr
+        self.weight_gain, self.bias_gain = lr / np.sqrt(inputs), lr  # a NumPy number, as NVlabs'
 
     def forward(self, x):
         x, b = x @ (self.weight * self.weight_gain).T, self.bias * self.bias_gain
@@ -148,7 +149,7 @@ class ToRGBLayer(Persistent):
         self.affine = FullyConnectedLayer(w, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(colours, inputs, 1, 1))
         self.bias = nn.Parameter(torch.randn(colours))
-        self.weight_gain = 1 / math.sqrt(inputs)
+        self.weight_gain = 1 / np.sqrt(inputs)
 
     def forward(self, x, w):
         s = self.affine(w) * self.weight_gain
@@ -212,7 +213,7 @@ class Conv2dLayer(Persistent):
         self.register_buffer("resample_filter", make_filter(taps))
         self.weight = nn.Parameter(torch.randn(outputs, inputs, k, k))
         self.bias = nn.Parameter(torch.randn(outputs)) if bias else None
-        self.weight_gain = 1 / math.sqrt(inputs * k**2)
+        self.weight_gain = 1 / np.sqrt(inputs * k**2)
 
     def forward(self, x, gain=1.0):
         w = self.weight * self.weight_gain

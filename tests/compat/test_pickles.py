@@ -154,12 +154,20 @@ def test_names_on_the_list_cannot_be_misused(tmp_path):
 def bombs():
     """Small files that would take much memory or time."""
     tower = b"\x80\x04]" + b"2\x86" * 60
-    bomb = {
+    made = b"h\0}\x8c\x0aclass_name\x8c\1as\x8c\x0amodule_src\x8c\0s\x8c\5state}\x8c\1xj%sss\x85R\x940"
+    return {
         "marks": b"\x80\x04" + b"(" * 600_000,
         "sets": b"\x80\x04" + b"\x8f" * 600_000,
         "memo": b"\x80\x04N" + b"".join(b"r" + struct.pack("<I", i * 999) for i in range(600_000)) + b".",
         "key": b"\x80\x04}]" + b"2\x86" * 60 + b"Ns.",
         "walk of a tower": tower + b".",
+        "printed tower": tower + b"\x940ctorch\ndevice\n\x8c\3cpuh\0\x86R.",
+        "tower of numbers": tower + b"\x940cnumpy\ndtype\nh\0\x85R.",
+        "shape of towers": tower + b"\x940ctorch._utils\n_rebuild_tensor_v2\n(h\0K\0h\0h\0\x89}tR.",
+        "long product": b"\x80\x04cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85C\1b\x87R(K\1("
+        + (b"\x8a\xff" + b"\x7f" * 255) * 60_000
+        + b"tcnumpy\ndtype\n\x8c\2f8\x85R\x89C\0tb.",
+        "text of towers": tower + b"\x940c_codecs\nencode\nh\0h\0\x86R.",
         "depth": b"\x80\x04" + b"]" * 240_000 + b"a" * 239_999 + b".",
         "copies": b"\x80\x04ctorch\nSize\n\x940](" + b"N" * 100_000 + b"e\x940(" + b"h\0h\1\x85R" * 90_000 + b"t.",
         "namespaces": b"\x80\x04cargparse\nNamespace\n\x940}("
@@ -168,10 +176,13 @@ def bombs():
         + b"h\0)\x81h\1b" * 60_000
         + b"t.",
         "long keys": b"\x80\x04}X" + struct.pack("<I", 10_000_000) + b"k" * 10_000_000 + b"}\x940" * 1 + b"Ns.",
-        "text": b"\x80\x04X" + struct.pack("<I", 70 << 20) + "😀".encode() * (70 << 18) + b".",
+        "text": b"\x80\x04X" + struct.pack("<I", 20 << 20) + "😀".encode() * (5 << 20) + b".",
+        "names": b"\x80\x04}X\x20\1\0\0" + b"k" * 288 + b"](" + b"N" * 150_000 + b"es.",
+        "objects": b"\x80\x04ctorch_utils.persistence\n_reconstruct_persistent_obj\n\x940N\x940"
+        + b"".join(made % struct.pack("<I", i) for i in range(1, 20_000))
+        + b"j\x20\x4e\0\0.",
         "length": b"\x80\x04B\xff\xff\xff\xff.",
     }
-    return bomb
 
 
 SCRIPT = """
@@ -312,6 +323,7 @@ def test_numbers_of_numpy_are_read(tmp_path):
         "array": np.arange(6.0).reshape(2, 3),
         "fortran": np.asfortranarray(np.arange(6, dtype=np.int32).reshape(2, 3)),
         "big endian": np.arange(3, dtype=">f4"),
+        "empty": np.zeros((0, 3)),
         "scalar": np.float64(1.5),
     }
     for protocol in (2, 3, 4):
@@ -319,7 +331,7 @@ def test_numbers_of_numpy_are_read(tmp_path):
         path.write_bytes(pickle.dumps(values, protocol))
         read = dict(pickles.read(path).values)
         assert read["scalar"] == 1.5
-        for name in ("array", "fortran", "big endian"):
+        for name in ("array", "fortran", "big endian", "empty"):
             assert np.array_equal(read[name].values, values[name])
 
 

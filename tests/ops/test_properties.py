@@ -13,7 +13,7 @@ from gan_fast import testing
 from gan_fast.ops import backends
 
 # the interpreter takes a tenth of a second for what the C++ kernels do in a thousandth
-EXAMPLES = {"cpu": 200, "triton": 12, "cuda": 200}
+EXAMPLES = {"cpu": 150, "triton": 12, "cuda": 200}
 SPREADING = ("conv2d", "modulated_conv2d")  # Winograd's transforms spread a NaN over its whole tile
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 

@@ -68,7 +68,8 @@ def drawn(draw: Draw) -> Sample:
     """Any channels and sizes, kernels of 1, 3 and 5, up- and downsampling by 2, any set of options.
 
     Half precision has no sample whose results all lie far enough from where the activation's derivative jumps. Styles
-    keep away from 0: their gradients divide by them.
+    keep away from 0: their gradients divide by them. Second derivatives are sums over pixels of sums over channels and
+    taps, which cancel: the fixed samples judge them.
     """
     up, down = draw.one_of([(1, 1), (1, 1), (2, 1), (1, 2)])
     shape = (draw.integer(1, 3), draw.width(), 2 * draw.integer(2, 8), 2 * draw.integer(2, 8))
@@ -88,4 +89,4 @@ def drawn(draw: Draw) -> Sample:
     )
     if (u < 1e-4).any() or (settings["clamp"] and ((y.abs() / settings["clamp"] - 1).abs() < 1e-4).any()):
         raise NoSample
-    return replace(sample, half=False)
+    return replace(sample, order=1, half=False)

@@ -1,0 +1,35 @@
+"""Networks and phases: verified like ops, and counted on fake tensors."""
+
+import pytest
+import torch
+
+from gan_fast.benchmarks import measure, steps
+from gan_fast.benchmarks.measure import Bench
+from gan_fast.benchmarks.steps import Network, wrong
+
+TINY = Network("tiny", "digits", 4, {"img_resolution": 8, "channel_base": 64, "channel_max": 8, "c_dim": 2})
+
+
+def test_every_phase_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "NETWORKS", (TINY,))
+    monkeypatch.setattr(measure, "OTHERS", ("tiny",))
+    monkeypatch.setattr(measure.roofline, "SECONDS", 0.0)
+    bench = Bench(torch.device("cpu"), ops=["tiny"])
+    bench.seconds = 0.0
+    jobs = bench.jobs()
+    assert [str(job) for job in jobs] == [f"{name} of tiny" for name in steps.PHASES]
+    rows = bench.run(jobs).rows
+    for row, name in zip(rows, steps.PHASES, strict=True):
+        assert row.case == f"phase-{name}-tiny"
+        assert row.times.keys() == {"auto", "reference"}, row.refused
+        assert row.bytes > 0
+        assert row.flops > 0
+    assert rows[-1].flops == rows[2].flops + rows[3].flops
+
+
+def test_a_wrong_phase_is_refused() -> None:
+    true = [torch.ones(100, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)]
+    own = [t.float() for t in true]
+    assert wrong(own, true, own) is None
+    assert wrong([1.002 * own[0], own[1]], true, own) == "error 0.002 > 0.001"
+    assert "nan" in wrong([own[0] * float("nan"), own[1]], true, own)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from torch import Tensor
 
+from gan_fast.explorer.page import PIXELS
 from gan_fast.explorer.panels import PROJECTION, Control, Explorer, Panel, Slider
 from gan_fast.projection import SPACES, film, project, read_target
 from gan_fast.training import sample
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     import uvicorn
 
 HOST = "127.0.0.1"
-PIXELS = 64  # up to this side images are enlarged pixel by pixel
-LONGEST_CHOICE = 64  # letters of all options: more become a list that opens
-TICK = 0.15  # seconds
 FILM_FRAMES, FILM_FPS = 40, 15
 STYLE = """
 .gf-images { display: flex; flex-wrap: wrap; gap: 1.25rem; align-content: flex-start; }
@@ -123,9 +121,8 @@ def _add_panel(gr: Any, panel: Panel, lock: threading.Lock) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             inputs = [_add_control(gr, control) for control in panel.controls]
-            for control, component in zip(panel.controls, inputs, strict=True):
-                if isinstance(control, Slider) and control.loops:
-                    _add_play(gr, control, component)
+            loops = [i for i, control in enumerate(panel.controls) if isinstance(control, Slider) and control.loops]
+            button = gr.Button("▶ Play", size="sm", visible=bool(loops))
         with gr.Column(scale=2):
             view = gr.HTML(draw(*(control.start for control in panel.controls)))
     for component in inputs:
@@ -133,28 +130,26 @@ def _add_panel(gr: Any, panel: Panel, lock: threading.Lock) -> None:
             draw, inputs, view, show_progress="hidden", trigger_mode="always_last", api_visibility="private"
         )
 
+    def play(*values: float) -> str:
+        (i,) = loops
+        points = [(*values[:i], at, *values[i + 1 :]) for at in panel.controls[i].page]
+        with lock:
+            images = panel.draw(points)
+        films = [
+            sample.encode_animation([_picture(image) for image in part], ".webp", FILM_FPS) for part in images.unbind(1)
+        ]
+        return _html([_uri(film, "webp") for film in films], panel.captions, images.shape[2:])
+
+    button.click(play, inputs, view, show_progress="hidden", api_visibility="private")
+
 
 def _add_control(gr: Any, control: Control) -> Any:
     if isinstance(control, Slider):
         return gr.Slider(control.low, control.high, control.start, step=control.step, label=control.label)
     visible = len(control.options) > 1
-    kind = gr.Radio if len("".join(control.options)) <= LONGEST_CHOICE else gr.Dropdown
+    kind = gr.Dropdown if control.is_long else gr.Radio
     start, style = control.options[control.start], "gf-choice"
     return kind(control.options, value=start, type="index", label=control.label, visible=visible, elem_classes=style)
-
-
-def _add_play(gr: Any, control: Slider, component: Any) -> None:
-    button, timer = gr.Button("▶ Play", size="sm"), gr.Timer(TICK, active=False)
-    playing = gr.State(False)
-
-    def toggle(was: bool) -> tuple[bool, Any, Any]:
-        return not was, gr.Timer(active=not was), "▶ Play" if was else "⏸ Stop"
-
-    def step(at: float) -> float:
-        return control.low if at + control.step > control.high else at + control.step
-
-    button.click(toggle, playing, [playing, timer, button], show_progress="hidden", api_visibility="private")
-    timer.tick(step, component, component, show_progress="hidden", api_visibility="private")
 
 
 def _add_projection(gr: Any, explorer: Explorer) -> None:

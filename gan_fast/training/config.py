@@ -35,6 +35,7 @@ _ADA = {**_STYLE, "batch": 64, "g_lr": 2.5e-3, "d_lr": 2.5e-3, "augment": "ada"}
 _DIGITS = {**_PLAIN, "gamma": 1.0, "ema_kimg": 1, "ema_ramp": 0.1, "kimg": 16, "checkpoint_kimg": 4, "eval_kimg": 4}
 _HINGE = {**_DIGITS, "objective": "hinge", "penalty": "none"}  # D is bounded by spectral normalisation
 _STYLE_DIGITS = {**_DIGITS, "gamma": 3.0, "penalty_interval": 4, "g_lr": 3e-3, "d_lr": 3e-3}
+_STYLEGAN3_DIGITS = {**_STYLE_DIGITS, "gamma": 25.0, "g_lr": 6e-3, "d_lr": 6e-3}
 # What differs, for a preset, from the defaults below, which are the digits demo's. Published settings: StyleGAN2
 # (arXiv 1912.04958, configuration F, for a batch of 32) and ADA (arXiv 2006.06676, appendix). docs/models.md has what
 # those for digits give.
@@ -46,8 +47,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "progressive-digits": _STYLE_DIGITS,
     "biggan-digits": {**_HINGE, "g_lr": 1e-3},
     "stylegan-digits": {**_STYLE_DIGITS, "style_mixing": 0.5},
-    "stylegan3-t-digits": {**_STYLE_DIGITS, "gamma": 1.0},
-    "stylegan3-r-digits": {**_STYLE_DIGITS, "gamma": 1.0},
+    "stylegan3-t-digits": _STYLEGAN3_DIGITS,
+    "stylegan3-r-digits": _STYLEGAN3_DIGITS,
     "r3gan-digits": {**_DIGITS, "objective": "relativistic", "penalty": "r1+r2", "gamma": 2.0, "penalty_interval": 4},
     "cifar": {
         **_ADA,

@@ -17,8 +17,8 @@ def metrics(
         str | None, typer.Option(help="Real images, as of gan-fast train; the run's own if absent.")
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=6, help="Images of the generator, and of each half of the real ones; digits: always 898.")
-    ] = 5000,
+        int, typer.Option(min=6, help="Images of the generator, and of each half of the real ones; digits: always 896.")
+    ] = 2000,
     detector: Annotated[
         Path | None, typer.Option(help="TorchScript file of a feature network, such as Inception's for FID.")
     ] = None,
@@ -34,9 +34,9 @@ def metrics(
 
     gan-fast metrics
 
-    gan-fast metrics runs/00003-photos --samples 10000
+    gan-fast metrics runs/00003-photos --samples 5000
 
-    gan-fast metrics ffhq.pkl --data ffhq-256.zip --detector inception-2015-12-05.pt --samples 50000
+    gan-fast metrics ffhq.pkl --data ffhq-256.zip --detector inception-2015-12-05.pt
     """
     import json
 
@@ -64,14 +64,18 @@ def metrics(
     else:
         measure = ImageMetrics(real, samples, load_detector(detector), detector.stem, "the detector's own")
 
+    labels = measure.labels
+    if real.c_dim != generator.c_dim:  # then the data do not say which classes to ask for: all of them
+        labels = torch.arange(len(labels)) % max(generator.c_dim, 1)
+
     def draw() -> Iterator[Tensor]:
-        with options.progress(len(measure.labels), "images") as report:
-            for first in range(0, len(measure.labels), latents.CHUNK):
-                part = measure.labels[first : first + latents.CHUNK]
+        with options.progress(len(labels), "images") as report:
+            for first in range(0, len(labels), latents.CHUNK):
+                part = labels[first : first + latents.CHUNK]
                 yield sample.draw(generator, range(first, first + len(part)), part)
                 report(first + len(part))
 
-    scores = measure(draw(), measure.labels if generator.c_dim else None)
+    scores = measure(draw(), labels if generator.c_dim else None)
     record = {"generator": trained.source, "data": source, **scores}
     record |= {"protocol": measure.protocol, "real_halves": measure.real_halves}
     out = out or trained.folder / "metrics.json"

@@ -137,10 +137,11 @@ class TrainConfig(BaseModel):
     clip_weights: float = Field(0.0, ge=0, description="bound on D's weights; 0: none")
     precision: Literal["auto", "float32", "bfloat16"] = Field("float32", description="auto: bfloat16 on a GPU")
     eval_kimg: float = Field(4.0, gt=0, description="metrics and a grid every so many kimg")
-    eval_samples: int = Field(1000, ge=0, description="images that metrics compare; 0: no metrics. Digits: always 898")
+    eval_samples: int = Field(1000, ge=0, description="images that metrics compare; 0: no metrics. Digits: always 896")
     checkpoint_kimg: float = Field(12.0, gt=0, description="a checkpoint every so many kimg")
     keep_checkpoints: int = Field(2, ge=1, description="older checkpoints are deleted, but for the best")
     keep_best: str = Field("fd", description="metric, lower is better, whose best checkpoint stays; '': none")
+    tensorboard: bool = Field(False, description="write the log's numbers for TensorBoard, too")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one")
     threads: int = Field(0, ge=0, description="CPU threads; 0: one up to 32x32, else one a core")
 

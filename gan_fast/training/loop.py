@@ -26,11 +26,12 @@ from gan_fast.training.progress import Progress
 from gan_fast.training.ranks import Ranks
 from gan_fast.training.report import write_report
 from gan_fast.training.runs import new_run_folder
+from gan_fast.training.tensorboard import load_writer, tensorboard_sink
 from gan_fast.training.transfer import transfer
 
 LOG_STEPS = 20
 CHANGEABLE = {
-    *("kimg", "device", "threads"),
+    *("kimg", "device", "threads", "tensorboard"),
     *("eval_kimg", "eval_samples", "checkpoint_kimg", "keep_checkpoints", "keep_best"),
 }
 
@@ -108,6 +109,8 @@ class Trainer:
             # Values near 1e-40 come up in Adam's moments and cost a hundred times a normal addition. NumPy, which the
             # data import, warns about the switch: hence at the end.
             torch.set_flush_denormal(True)
+        if config.tensorboard:
+            load_writer()
         # Made last, so that bad settings leave no folder behind.
         if ranks.first:
             run = new_run_folder(config.data) if run is None else run
@@ -115,6 +118,7 @@ class Trainer:
             checkpoints.sweep(run)
             stats.rewind(run, -1 if start is None else start.step)
             metrics = functools.partial(metrics_for, config.data, self.data, config.eval_samples)
+            self._sink = tensorboard_sink(run, self._saved) if config.tensorboard else None
             self.evaluation = Evaluation(run, metrics if config.eval_samples else None, self.network.c_dim)
         self.run_folder = run
 
@@ -238,6 +242,8 @@ class Trainer:
         if self.ranks.first:
             record = {"kind": kind, "step": self.step, "kimg": self.kimg, **values}
             stats.append(self.run_folder, record)
+            if self._sink:
+                self._sink(record)
             report(record)
 
     def _is_evaluated(self) -> bool:

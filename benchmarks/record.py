@@ -46,9 +46,7 @@ class Row:
     network: str = ""  # whose layer this is, or which network
     ours: str  # the contender that is ours, to which ratios and shares refer
     times: dict[str, Timing]
-    refused: dict[str, str] = field(
-        default_factory=dict
-    )  # contenders that were wrong here, and how: not timed
+    refused: dict[str, str] = field(default_factory=dict)  # contenders that were wrong here, and how: not timed
     bytes: int | None = None  # moved at least
     flops: int | None = None  # in sums of products, at least
     floor_ms: float | None = None  # what bytes and FLOPs take at this machine's measured ceilings

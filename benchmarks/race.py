@@ -100,10 +100,13 @@ def rank_interval(values: Sequence[float]) -> tuple[float, float]:
     Of fewer than six values the least and the greatest, which is less than 95 %.
     """
     ordered, n = sorted(values), len(values)
-    outside, k = 2 * 0.5**n, 0  # the chance that the median lies outside of values k and n - 1 - k
-    while (outside := outside + 2 * math.comb(n, k + 1) * 0.5**n) <= 0.05:
+    k, ways, outside = 0, 1, 1  # outcomes of n coins: with k heads, and with at most k
+    while True:
+        ways = ways * (n - k) // (k + 1)
+        outside += ways
+        if 40 * outside > 2**n:  # both ends together: 5 %
+            return ordered[k], ordered[n - 1 - k]
         k += 1
-    return ordered[k], ordered[n - 1 - k]
 
 
 def timings(times: dict[str, list[float]], ours: str) -> dict[str, Timing]:

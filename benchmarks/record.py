@@ -9,65 +9,67 @@ import os
 import platform
 import re
 import subprocess
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Literal
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gan_fast.ops.autotune import device_name
 from gan_fast.training.checkpoint import write_atomically
 
 FOLDER = Path(__file__).resolve().parent / "results"
+FORMAT = "gan_fast benchmark 1"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Timing(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class Timing:
     """Milliseconds of one contender over its rounds, and its time over ours: medians of neighbours in time."""
 
     median: float
     q1: float
     q3: float
     rounds: int
-    ratio: float = Field(description="this contender's time over ours")
-    low: float | None = Field(None, description="95 % interval of the ratio, by ranks")
+    ratio: float  # this contender's time over ours
+    low: float | None = None  # 95 % interval of the ratio, by ranks
     high: float | None = None
 
 
-class Row(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class Row:
     """One case in one mode."""
 
     case: str
     mode: str
-    threads: int = Field(description="0 on a GPU")
-    network: str = Field("", description="whose layer this is, or which network")
-    ours: str = Field(description="the contender that is ours, to which ratios and shares refer")
+    threads: int  # 0 on a GPU
+    network: str = ""  # whose layer this is, or which network
+    ours: str  # the contender that is ours, to which ratios and shares refer
     times: dict[str, Timing]
-    refused: dict[str, str] = Field({}, description="contenders that were wrong here, and how; they are not timed")
-    bytes: int | None = Field(None, description="moved at least")
-    flops: int | None = Field(None, description="in sums of products, at least")
-    floor_ms: float | None = Field(None, description="what bytes and FLOPs take at this machine's measured ceilings")
-    fraction: float | None = Field(None, description="floor over our time")
-    memory: dict[str, int] = Field({}, description="bytes at the peak, beside what there was before")
+    refused: dict[str, str] = field(default_factory=dict)  # contenders that were wrong here, and how: not timed
+    bytes: int | None = None  # moved at least
+    flops: int | None = None  # in sums of products, at least
+    floor_ms: float | None = None  # what bytes and FLOPs take at this machine's measured ceilings
+    fraction: float | None = None  # floor over our time
+    memory: dict[str, int] = field(default_factory=dict)  # bytes at the peak, beside what there was before
 
 
-class Ceiling(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class Ceiling:
     """What this machine reached at best."""
 
     threads: int
     dtype: str
-    copy_gbs: dict[int, float] = Field(description="GB/s of a copy, by the bytes that it reads and writes")
-    products_gflops: float = Field(description="GFLOP/s of a matrix product")
+    copy_gbs: dict[int, float]  # GB/s of a copy, by the bytes that it reads and writes
+    products_gflops: float  # GFLOP/s of a matrix product
 
 
-class Machine(_Strict):
+@dataclass(frozen=True, kw_only=True)
+class Machine:
     device: str
     driver: str = ""
     cpus: int
-    load: float = Field(description="of the last minute, before the run")
+    load: float  # of the last minute, before the run
     isa: str
     python: str = ""
     torch: str
@@ -77,13 +79,14 @@ class Machine(_Strict):
     date: str
     malloc: str
     quick: bool
-    ceilings: list[Ceiling] = []
+    ceilings: list[Ceiling] = field(default_factory=list)
 
 
-class Results(_Strict):
-    format: Literal["gan_fast benchmark 1"] = "gan_fast benchmark 1"
+@dataclass(frozen=True, kw_only=True)
+class Results:
     machine: Machine
     rows: list[Row]
+    format: str = FORMAT
 
 
 def revision() -> str:
@@ -139,8 +142,8 @@ def default_path(machine: Machine) -> Path:
 
 def write(results: Results, path: Path) -> None:
     """A row a line."""
-    head = results.model_dump(mode="json", exclude={"rows"}, exclude_defaults=False)
-    rows = (json.dumps(row.model_dump(mode="json", exclude_defaults=True)) for row in results.rows)
+    head = {"format": results.format, "machine": _plain(results.machine)}
+    rows = (json.dumps(_plain(row)) for row in results.rows)
     text = json.dumps(head)[:-1] + ',\n "rows": [\n  ' + ",\n  ".join(rows) + "\n]}\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(text.encode()))
@@ -149,10 +152,49 @@ def write(results: Results, path: Path) -> None:
 def read(path: Path) -> Results:
     """Raises ValueError that names the file and what is wrong in it."""
     try:
-        return Results.model_validate_json(path.read_text())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise ValueError(f"{path} holds no benchmark results: {place}: {first['msg']}") from None
+        value = json.loads(path.read_text())
+        if isinstance(value, dict) and value.get("format", FORMAT) != FORMAT:
+            raise ValueError(f"format: got {value['format']!r}, takes {FORMAT!r}")
+        return _made(Results, value, "")
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} holds no benchmark results: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has for a value: of a dataclass the fields that are not at their defaults."""
+    if is_dataclass(value):
+        return {f.name: _plain(v) for f in fields(value) if (v := getattr(value, f.name)) != _default(f)}
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list) else value
+
+
+def _default(f: Any) -> Any:
+    return f.default_factory() if f.default_factory is not MISSING else f.default
+
+
+def _made(kind: Any, value: Any, place: str) -> Any:
+    """What JSON had as `value`, as a `kind`. Raises ValueError that names the place of what does not fit."""
+    where, inner = place or "the file", get_args(kind)
+    if is_dataclass(kind):
+        hints, needed = get_type_hints(kind), {f.name for f in fields(kind) if _default(f) is MISSING}
+        found = _made(dict, value, place)
+        inside = {name: f"{place}.{name}".lstrip(".") for name in {*hints, *found}}
+        for name in sorted(found.keys() - hints.keys()):
+            raise ValueError(f"{inside[name]}: unknown; there are {', '.join(hints)}")
+        for name in sorted(needed - found.keys()):
+            raise ValueError(f"{inside[name]}: missing")
+        return kind(**{name: _made(hints[name], v, inside[name]) for name, v in found.items()})
+    if get_origin(kind) is list:
+        return [_made(inner[0], v, f"{where}.{i}") for i, v in enumerate(_made(list, value, place))]
+    if get_origin(kind) is dict:
+        return {inner[0](k): _made(inner[1], v, f"{where}.{k}") for k, v in _made(dict, value, place).items()}
+    if isinstance(kind, UnionType):
+        return None if value is None else _made(inner[0], value, place)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ValueError(f"{where}: got {value!r}, takes {kind.__name__}")
+    return value

@@ -250,33 +250,30 @@ def _cell(text: str, value: float | str | None = None, kind: str = "") -> str:
 
 
 def _table(results: Results) -> str:
-    heads = ("case", "mode", "ms", "spread", "floor", "of it", "eager", "compile", "plain", "channels_last", "others")
-    heads += ("MB", "MFLOP", "peak MiB")
+    heads = ("case", "mode", "ms", "spread", "floor", "of it", "eager", "compile", "plain", "channels_last")
+    heads += ("MB", "MFLOP", "peak MiB", "others")
     lines = []
     for row in results.rows:
         threads = f", {row.threads} threads" if row.threads > 1 else ""
-        cells = [
-            _cell(row.case, None if not row.network else f"{row.case} {row.network}"),
-            _cell(mode_name(row.mode) + threads),
-        ]
+        name = f"{row.case} {row.network}" if row.network else None
+        cells = [_cell(row.case, name), _cell(mode_name(row.mode) + threads)]
         ours = row.times.get(row.ours)
         if ours is None:
-            cells += [_cell("refused", -1, "bad"), *[_cell("", "")] * 9]
+            cells += [_cell("refused", -1, "bad"), *[_cell("", "")] * 7]
         else:
-            share = "" if row.fraction is None else f"{row.fraction:.0%}"
-            cells += [_cell(_ms(ours.median), ours.median)]
-            cells.append(_cell(f"{(ours.q3 - ours.q1) / ours.median:.0%}", (ours.q3 - ours.q1) / ours.median))
+            spread = (ours.q3 - ours.q1) / ours.median
+            cells += [_cell(_ms(ours.median), ours.median), _cell(f"{spread:.0%}", spread)]
             cells.append(_cell("" if row.floor_ms is None else f"{row.floor_ms:.3g}", row.floor_ms or ""))
-            cells.append(_cell(share, row.fraction or ""))
+            cells.append(_cell("" if row.fraction is None else f"{row.fraction:.0%}", row.fraction or ""))
             cells += [_cell(f"{t.ratio:.2f}x", t.ratio) if t else _cell("", "") for t in contenders_of(row)]
-            known = {"reference", "compile", row.ours}
-            third = {n: t for n, t in row.times.items() if n not in known and not n.startswith("plain")}
-            words = [f"{name} {timing.ratio:.2f}x" for name, timing in third.items()]
-            cells.append(_cell(", ".join([*words, *(f"{name} refused" for name in row.refused)])))
         cells.append(_cell("" if row.bytes is None else f"{row.bytes / 1e6:.3g}", row.bytes or ""))
         cells.append(_cell(f"{row.flops / 1e6:.3g}" if row.flops else "", row.flops or ""))
         peak = row.memory.get(row.ours)
         cells.append(_cell("" if peak is None else f"{peak / 2**20:.1f}", "" if peak is None else peak))
+        known = {"reference", "compile", row.ours}
+        third = {n: t for n, t in row.times.items() if n not in known and not n.startswith("plain")}
+        words = [f"{n} {timing.ratio:.2f}x" for n, timing in third.items()]
+        cells.append(_cell(", ".join([*words, *(f"{n} refused" for n in row.refused)])))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     head = "".join(f"<th>{name}</th>" for name in heads)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

@@ -24,7 +24,7 @@ def clip_weights(module: nn.Module, bound: float = 0.01) -> None:
 
 
 class _Optimistic(torch.optim.Optimizer):
-    """Of an optimiser with updates u_t one with the updates 2 u_t - u_(t-1), u_0 = 0."""
+    """Before an optimiser with updates u_t in the order of classes: one with the updates 2 u_t - u_(t-1), u_0 = 0."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
@@ -47,6 +47,7 @@ class _Optimistic(torch.optim.Optimizer):
 class OptimisticAdam(_Optimistic, torch.optim.Adam):
     """Adam that steps 2 u_t - u_(t-1), where u_t is Adam's own step: it foresees the other player's.
 
+    Arguments are those of `torch.optim.Adam`.
 
     Source: Daskalakis et al., Training GANs with Optimism, arXiv 1711.00141, algorithm 1.
     """

@@ -53,7 +53,7 @@ def _process_state() -> None:
 
 @pytest.fixture(scope="session")
 def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run's folder with a checkpoint, after one step, of a tiny generator of 8x8 digits; its noise is strong."""
+    """A run's folder with a checkpoint, after one step, of a very small generator of 8x8 digits with strong noise."""
     from safetensors import safe_open
     from safetensors.torch import save_file
 

@@ -47,6 +47,7 @@ def test_pure_python_wheel_holds_everything_but_native_modules(pure_wheel: Path)
     assert "gan_fast/kernels/bias_act.py" in names
     assert {"gan_fast/benchmarks/measure.py", "gan_fast/benchmarks/report.html"} <= set(names)
     assert "gan_fast/py.typed" in names
+    assert "gan_fast/explorer/page.html" in names
     assert any(n.endswith(".safetensors") for n in names), "the digit classifier's weights"
     assert any(n.endswith("licenses/LICENSE") for n in names)
     assert not [n for n in names if n.endswith(".so") or n.startswith(("tests", "benchmarks", "csrc", "kernels"))]

@@ -52,13 +52,13 @@ def test_projection_is_fixed_by_its_seed_and_leaves_the_generator(generator, dra
 
 
 def test_a_w_for_each_layer_comes_nearer_to_what_no_single_w_draws(generator):
-    """Measured after 120 steps in five random networks: 0.0004 to 0.035 of the distance that one w leaves, in four.
+    """Measured in five random networks: 0.03 to 0.19 of the distance that one w leaves in four, 1.4 in the fifth.
 
-    In the fifth the search stops at a local minimum, at twice that distance.
+    Of 120 steps 0.0004 to 0.035, and 2: there the search for a w a layer ends in a local minimum.
     """
     ws = latents.seeded_ws(generator, [1, 2], torch.tensor([3, 4]))
     target = latents.render(generator, latents.mix(ws[:1], ws[1:], [1, 3]))[0]
-    left = [project(generator, target, space=space, label=3, steps=100).distances[-1] for space in ("w", "w+")]
+    left = [project(generator, target, space=space, label=3, steps=60).distances[-1] for space in ("w", "w+")]
     assert left[1] < 0.1 * left[0]
 
 

@@ -20,14 +20,16 @@ from gan_fast.cli.generate import generate
 from gan_fast.cli.inspect import inspect
 from gan_fast.cli.kernels import kernels
 from gan_fast.cli.lab import lab
+from gan_fast.cli.metrics import metrics
 from gan_fast.cli.project import project
+from gan_fast.cli.report import report
 from gan_fast.cli.roofline import roofline
 from gan_fast.cli.run import run
 from gan_fast.cli.train import train
 from gan_fast.cli.verify import verify
 
 COMMANDS = (
-    *(train, generate, project, explore, lab),
+    *(train, report, metrics, generate, project, explore, lab),
     *(run, inspect, convert, export),
     *(verify, kernels, roofline, doctor),
 )

@@ -49,7 +49,7 @@ def explore(
     if html is None:
         from gan_fast.explorer.app import make_app
 
-        options.serve(make_app(explorer, trained.name, subtitle), "The explorer", port)
+        options.serve(lambda: make_app(explorer, trained.name, subtitle), "The explorer", port)
     else:
         _write(explorer, trained.name, subtitle, html, image or [], steps)
 

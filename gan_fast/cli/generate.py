@@ -191,7 +191,7 @@ def _samples(trained: options.Trained, jobs: list[tuple[int, int]], psi: float, 
             kind.value,
             class_names=trained.class_names,
             psi=psi,
-            source=trained.source,
+            source=f"{trained.source} in {trained.folder.resolve()}",
             report=report,
         )
     return f"{len(jobs)} images ({drawn} of them new) are in"

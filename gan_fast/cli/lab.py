@@ -80,7 +80,7 @@ def lab(
     else:
         from gan_fast.lab.app import TITLE, make_app
 
-        options.serve(make_app(games[0]), TITLE, port)
+        options.serve(lambda: make_app(games[0]), TITLE, port)
 
 
 def _write(games: list[Settings], steps: int, frames: int, out: Path) -> None:

@@ -16,17 +16,6 @@ if TYPE_CHECKING:
     from gan_fast.training.ranks import Ranks
 
 PLAIN_SECONDS = 10.0
-# Metric in the log, its name in tables, and how it is written.
-METRICS = (
-    ("fd_digits", "FD_digits (lower is better)", "{:.2f}"),
-    ("precision", "precision", "{:.3f}"),
-    ("recall", "recall", "{:.3f}"),
-    ("density", "density", "{:.3f}"),
-    ("coverage", "coverage", "{:.3f}"),
-    ("classes", "classes covered", "{:d}"),
-    ("class_accuracy", "class accuracy", "{:.3f}"),
-    ("samples", "samples", "{:d}"),
-)
 LOSSES = (("Gmain", "G"), ("Dmain", "D"), ("penalty", "penalty"))
 
 
@@ -242,8 +231,9 @@ class _progress:
         parts += [f"{name} {v[key]:.3g}" for key, name in LOSSES if key in v]
         if "metric_error" in v:
             parts.append(f"metrics failed: {v['metric_error']}")
-        elif "fd_digits" in v:
-            parts.append(f"FD_digits {v['fd_digits']:.2f}  recall {v['recall']:.3f}")
+        elif "recall" in v:
+            parts += [f"{key.replace('fd', 'FD', 1)} {v[key]:.2f}" for key in v if key.startswith("fd_")]
+            parts.append(f"recall {v['recall']:.3f}")
         return "  ".join(parts)
 
     def _eta(self) -> str:
@@ -254,25 +244,20 @@ class _progress:
 
 
 def _summarise(console: Any, trainer: Trainer) -> None:
-    from rich.table import Table
-
-    from gan_fast.training.stats import evaluations
+    from gan_fast.cli import options
+    from gan_fast.training.stats import evaluations, scored
 
     run = trainer.run_folder
     records = evaluations(run)
-    if trainer.metrics is not None:
-        first, last, halves = records[0], records[-1], trainer.metrics.real_halves
-        table = Table(title=f"{last['kimg']:g} kimg")
-        for column in ("", "first", "last", "real halves"):
-            table.add_column(column, justify="right" if column else "left")
-        for key, name, form in METRICS:
-            if key in last:
-                table.add_row(name, *(form.format(values[key]) for values in (first, last, halves)))
-        console.print(table)
+    if found := scored(records):
+        first, last = found[0], found[-1]
+        columns = {"first": first, "last": last, "real halves": last["real_halves"]}
+        console.print(options.scores_table(f"{last['kimg']:g} kimg", columns))
+        console.print(options.protocol_line(last["protocol"]), soft_wrap=True)
         console.print(f"Curves over the run: {run / 'curves.png'}", soft_wrap=True)
-        console.print("real halves: one half of the real digits measured against the other, as the generated ones are.")
     else:
-        console.print("No metrics: there is no feature network for these data; judge by the grids and the losses.")
+        console.print(f"No metrics: {records[-1].get('metric_error', 'eval_samples is 0')}", soft_wrap=True)
+    console.print(f"Report: {run / 'report.html'}", soft_wrap=True)
     grid = trainer.evaluation.grid_path(trainer.step)
     console.print(f"Grid: {grid}   (real images: {run / 'reals.png'}; log: {run / 'log.jsonl'})", soft_wrap=True)
     names = trainer.data.class_names

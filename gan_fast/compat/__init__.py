@@ -1,6 +1,7 @@
-"""Faces: the ops under the names, parameter orders, defaults and meanings that other GAN code expects.
+"""What other people's code, networks and checkpoints need to meet gan_fast.
 
-`gan_fast.compat.<dialect>` can be imported as it is; `install` offers it under the name that code imports it by.
+Dialects are the ops under the names, parameter orders, defaults and meanings that code expects. Their modules here,
+`nvlabs` and so on, can be imported as they are; `install` offers them under the names that code imports them by.
 """
 
 from gan_fast.compat.install import DIALECTS, NAMES, install, uninstall

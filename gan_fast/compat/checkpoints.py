@@ -113,6 +113,12 @@ def load(path: str | Path, *, discriminator: bool = True) -> Model:
             the reason.
     """
     file = open_file(path)
+    fields = file.extras.get("network")
+    family = fields.get("family", "stylegan2") if isinstance(fields, dict) else "stylegan2"
+    if family != "stylegan2":
+        raise CheckpointError(
+            f"cannot load {path}: it holds networks of the family {family!r:.50}; gan_fast.training.load_generator does"
+        )
     try:
         networks = {n.role: n for n in find_networks(file) if discriminator or n.role != "D"}
         check_size(file, networks.values())

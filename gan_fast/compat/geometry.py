@@ -29,6 +29,9 @@ def of_generator(state: Mapping[str, Tensor]) -> dict[str, Any]:
         (f"synthesis.b{sides[-1]}.torgb.weight", 4),
     )
     c_dim = _c_dim(state)
+    z_dim = first[1] - (last[0] if c_dim else 0)
+    if z_dim < 0:
+        raise CheckpointError(f"its mapping.fc0.weight has shape {list(first)}, too small for labels")
     size = (const[1] * sides[-1] // 4, const[2] * sides[-1] // 4)
     if max(size) > MAX_SIDE:
         raise CheckpointError(f"its images would have {size[0]} x {size[1]} pixels, more than {MAX_SIDE} x {MAX_SIDE}")
@@ -36,7 +39,7 @@ def of_generator(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "img_resolution": size[0] if size[0] == size[1] else size,
         "img_channels": rgb[0],
         "c_dim": c_dim,
-        "z_dim": first[1] - (last[0] if c_dim else 0),
+        "z_dim": z_dim,
         "w_dim": last[0],
         "num_layers": layers,
         "architecture": _architecture(state, "synthesis.b4.torgb.weight", "synthesis.b8.skip.weight"),
@@ -51,6 +54,8 @@ def of_discriminator(state: Mapping[str, Tensor], size: int | tuple[int, int] | 
     conv, fc, out, rgb = _shapes(
         state, ("b4.conv.weight", 4), ("b4.fc.weight", 2), ("b4.out.weight", 2), (f"b{sides[-1]}.fromrgb.weight", 4)
     )
+    if conv[1] < conv[0]:
+        raise CheckpointError(f"its b4.conv.weight has shape {list(conv)}")
     square = fc[1] == 16 * conv[0]
     if not square and size is None:
         raise CheckpointError(
@@ -104,9 +109,9 @@ def check_attributes(module: nn.Module, attributes: Mapping[str, Mapping[str, An
         theirs = attributes.get(f"{prefix}{name}", {})
         for key in ours.keys() & theirs.keys():
             a, b = ours[key], theirs[key]
-            close = isinstance(a, float) and isinstance(b, (int, float)) and abs(a - b) <= 1e-6 * abs(a)
+            close = isinstance(a, float) and _is_number(b) and abs(a - b) <= 1e-6 * abs(a)
             if a != b and not close:
-                raise CheckpointError(f"{prefix}{name} has {key} {b!r}, where gan_fast's StyleGAN2 has {a!r}")
+                raise CheckpointError(f"{prefix}{name} has {key} {b!r:.50}, where gan_fast's StyleGAN2 has {a!r}")
 
 
 def hints_from(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -127,7 +132,7 @@ def checked_hints(fields: Mapping[str, Any]) -> dict[str, Any]:
     """
     allowed = {
         "conv_clamp": lambda x: x is None or (_is_number(x) and x > 0),
-        "mbstd_group_size": lambda x: x is None or (_is_number(x) and x == int(x) > 0),
+        "mbstd_group_size": lambda x: x is None or (type(x) is int and 0 < x < 1e9),
     }
     hints = {key: fields[key] for key in allowed if key in fields}
     for key, value in hints.items():

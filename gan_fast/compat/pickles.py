@@ -369,7 +369,8 @@ class _Machine:
 
 
 def _keys(values: list[Any]) -> list[Any]:
-    # Hashing a tuple visits all that is in it, and one whose halves are shared holds 2^n things in n operations.
+    # Hashing a tuple, or writing it out, visits all that is in it: one whose halves are the same tuple, whose halves
+    # are the same, and so on, holds 2^n things after n operations. So nothing here does either.
     for value in values:
         if not isinstance(value, (str, int, float, _Global, type(None))):
             raise CheckpointError(f"its pickle has a {type(value).__name__} as a key")
@@ -420,15 +421,20 @@ def _set(budget: _Budget, values: Any = ()) -> set:
 
 
 def _rebuild_tensor(budget: _Budget, storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any) -> Stored:
-    if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(stride, tuple):
+    if not isinstance(storage, Storage) or not _are_sizes((offset,), shape, stride) or len(shape) != len(stride):
         raise TypeError
-    if len(shape) != len(stride) or any(type(n) is not int or n < 0 for n in (offset, *shape, *stride)):
-        raise TypeError
+    if math.prod(shape) > storage.numel:
+        raise CheckpointError(f"it declares a tensor of shape {list(shape)} over a storage of {storage.numel} elements")
     if math.prod(shape) and offset + _extent(shape, stride) > storage.numel:
         raise CheckpointError(f"it is damaged: a tensor of shape {list(shape)} reaches beyond its storage")
-    if math.prod(shape) > storage.numel or max(shape, default=0) > 2**40:
-        raise CheckpointError(f"it declares a tensor of shape {list(shape)} over a storage of {storage.numel} elements")
     return Stored(storage, offset, shape, stride)
+
+
+def _are_sizes(*values: Any) -> bool:
+    """Whether all are tuples of at most 16 whole numbers up to 2^40, so that products are quickly made."""
+    return all(isinstance(v, tuple) and len(v) <= 16 for v in values) and all(
+        type(n) is int and 0 <= n <= 2**40 for v in values for n in v
+    )
 
 
 def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
@@ -464,6 +470,9 @@ def _encode(budget: _Budget, text: Any, encoding: Any) -> memoryview:
     return memoryview(text.encode("latin1"))
 
 
+_NUMPY_CODES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+
+
 @dataclass(eq=False)
 class _NumpyType:
     code: str
@@ -471,18 +480,29 @@ class _NumpyType:
 
 
 def _numpy_type(budget: _Budget, code: Any, *rest: Any) -> _NumpyType:
-    if code not in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"):
-        raise CheckpointError(f"it holds a NumPy array of {str(code)[:50]!r}, not of numbers")
+    if not isinstance(code, str) or code not in (
+        "b1",
+        "i1",
+        "i2",
+        "i4",
+        "i8",
+        "u1",
+        "u2",
+        "u4",
+        "u8",
+        "f2",
+        "f4",
+        "f8",
+    ):
+        raise CheckpointError("it holds a NumPy array that is not of numbers")
     return _NumpyType(code)
 
 
 def _numbers(dtype: Any, raw: Any, shape: Any, order: str) -> np.ndarray:
-    if not isinstance(dtype, _NumpyType) or not isinstance(raw, memoryview) or not isinstance(shape, tuple):
+    if not isinstance(dtype, _NumpyType) or not isinstance(raw, memoryview) or not _are_sizes(shape):
         raise CheckpointError("it is damaged: a NumPy array in it is none")
     kind = np.dtype(dtype.code)
-    if dtype.order not in "<=>" or len(dtype.order) != 1 or any(type(n) is not int or n < 0 for n in shape):
-        raise CheckpointError("it is damaged: a NumPy array in it is none")
-    if math.prod(shape) * kind.itemsize != len(raw) or len(shape) > 8 or max(shape, default=0) > 2**40:
+    if dtype.order not in ("<", "=", ">") or math.prod(shape) * kind.itemsize != len(raw):
         raise CheckpointError(f"it is damaged: a NumPy array of shape {list(shape)} has {len(raw)} bytes")
     return np.frombuffer(raw, kind.newbyteorder(dtype.order)).reshape(shape, order=order)
 
@@ -519,6 +539,7 @@ GLOBALS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
     "builtins.set": _set,
     "__builtin__.set": _set,
+    "__builtin__.bytes": lambda budget: memoryview(b""),  # protocol 2 has no other way to write no bytes
     "argparse.Namespace": lambda budget: Namespace(),
     "dnnlib.util.EasyDict": lambda budget: {},
     "_codecs.encode": _encode,
@@ -527,7 +548,7 @@ GLOBALS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch.Size": lambda budget, sizes: tuple(_sequence(budget, sizes)),
-    "torch.device": lambda budget, kind, index=0: f"{kind:.20}:{index}" if isinstance(kind, str) else "",
+    "torch.device": lambda budget, kind, index=0: kind,
     **{str(dtype): _only_a_name for dtype in _DTYPES.values()},
     **{name: _only_a_name for name in _STORAGES},
     "numpy.ndarray": _only_a_name,

@@ -8,25 +8,25 @@ import html
 import io
 import logging
 import os
+import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from torch import Tensor
 
+from gan_fast.explorer.page import PIXELS
 from gan_fast.explorer.panels import PROJECTION, Control, Explorer, Panel, Slider
 from gan_fast.projection import SPACES, film, project, read_target
 from gan_fast.training import sample
 
 if TYPE_CHECKING:
     import gradio
+    import uvicorn
 
 HOST = "127.0.0.1"
-PIXELS = 64  # up to this side images are enlarged pixel by pixel
-LONGEST_CHOICE = 64  # letters of all options: more become a list that opens
-TICK = 0.15  # seconds
 FILM_FRAMES, FILM_FPS = 40, 15
 STYLE = """
 .gf-images { display: flex; flex-wrap: wrap; gap: 1.25rem; align-content: flex-start; }
@@ -65,25 +65,12 @@ def make_app(explorer: Explorer, title: str, subtitle: str) -> gradio.Blocks:
 
 
 @contextmanager
-def serving(app: gradio.Blocks, port: int = 7860) -> Iterator[str]:
-    """Within the block the app is served; the value is its address.
+def serving(make: Callable[[], gradio.Blocks], port: int = 7860) -> Iterator[str]:
+    """Within the block the page that `make` returns is served; the value is its address.
 
     Raises:
-        ValueError: the port is taken. Port 0 takes any that is free.
+        ValueError: the port is taken, or gradio is not installed. Port 0 takes any that is free.
     """
-    gr = load_gradio()
-    import socket
-
-    import fastapi
-    import uvicorn
-
-    # Gradio's own themes ask Google for fonts.
-    theme = gr.themes.Base(
-        primary_hue="teal", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-    )
-    served = gr.mount_gradio_app(
-        fastapi.FastAPI(), app, path="/", theme=theme, css=STYLE, footer_links=[], ssr_mode=False
-    )
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -91,7 +78,7 @@ def serving(app: gradio.Blocks, port: int = 7860) -> Iterator[str]:
             listener.listen()  # from now on browsers wait for the server, which takes a moment to start
         except OSError as error:
             raise ValueError(f"port: {HOST}:{port} cannot be had ({error.strerror}); give another") from error
-        server = uvicorn.Server(uvicorn.Config(served, log_level="warning", timeout_graceful_shutdown=1))
+        server = _server(make())
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
@@ -101,6 +88,20 @@ def serving(app: gradio.Blocks, port: int = 7860) -> Iterator[str]:
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             server.should_exit = True
             thread.join()
+
+
+def _server(app: gradio.Blocks) -> uvicorn.Server:
+    gr = load_gradio()
+    import fastapi
+    import uvicorn
+
+    # Gradio's own themes ask Google for fonts.
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    theme = gr.themes.Base(primary_hue="teal", **fonts)
+    served = gr.mount_gradio_app(
+        fastapi.FastAPI(), app, path="/", theme=theme, css=STYLE, footer_links=[], ssr_mode=False
+    )
+    return uvicorn.Server(uvicorn.Config(served, log_level="warning", timeout_graceful_shutdown=1))
 
 
 def load_gradio() -> Any:
@@ -129,9 +130,8 @@ def _add_panel(gr: Any, panel: Panel, lock: threading.Lock) -> None:
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
             inputs = [add_control(gr, control) for control in panel.controls]
-            for control, component in zip(panel.controls, inputs, strict=True):
-                if isinstance(control, Slider) and control.loops:
-                    _add_play(gr, control, component)
+            loops = [i for i, control in enumerate(panel.controls) if isinstance(control, Slider) and control.loops]
+            button = gr.Button("▶ Play", size="sm", visible=bool(loops))
         with gr.Column(scale=2):
             view = gr.HTML(draw(*(control.start for control in panel.controls)))
     for component in inputs:
@@ -139,34 +139,27 @@ def _add_panel(gr: Any, panel: Panel, lock: threading.Lock) -> None:
             draw, inputs, view, show_progress="hidden", trigger_mode="always_last", api_visibility="private"
         )
 
+    def play(*values: float) -> str:
+        (i,) = loops
+        points = [(*values[:i], at, *values[i + 1 :]) for at in panel.controls[i].page]
+        with lock:
+            images = panel.draw(points)
+        films = [
+            sample.encode_animation([_picture(image) for image in part], ".webp", FILM_FPS) for part in images.unbind(1)
+        ]
+        return _html([data_uri(film, "webp") for film in films], panel.captions, images.shape[2:])
+
+    button.click(play, inputs, view, show_progress="hidden", api_visibility="private")
+
 
 def add_control(gr: Any, control: Control) -> Any:
     """The control as a component; a choice's value is the option's number."""
     if isinstance(control, Slider):
         return gr.Slider(control.low, control.high, control.start, step=control.step, label=control.label)
     visible = len(control.options) > 1
-    kind = gr.Radio if len("".join(control.options)) <= LONGEST_CHOICE else gr.Dropdown
+    kind = gr.Dropdown if control.is_long else gr.Radio
     start, style = control.options[control.start], "gf-choice"
     return kind(control.options, value=start, type="index", label=control.label, visible=visible, elem_classes=style)
-
-
-def _add_play(gr: Any, control: Slider, component: Any) -> None:
-    def step(at: float) -> float:
-        return control.low if at + control.step > control.high else at + control.step
-
-    add_timer(gr).tick(step, component, component, show_progress="hidden", api_visibility="private")
-
-
-def add_timer(gr: Any) -> Any:
-    """A timer, and a button that starts and stops it."""
-    button, timer = gr.Button("▶ Play", size="sm", min_width=80), gr.Timer(TICK, active=False)
-    playing = gr.State(False)
-
-    def toggle(was: bool) -> tuple[bool, Any, Any]:
-        return not was, gr.Timer(active=not was), "▶ Play" if was else "⏸ Stop"
-
-    button.click(toggle, playing, [playing, timer, button], show_progress="hidden", api_visibility="private")
-    return timer
 
 
 def _add_projection(gr: Any, explorer: Explorer) -> None:

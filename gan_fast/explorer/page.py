@@ -128,7 +128,7 @@ def _describe(panel: Panel, sheet: _Sheet) -> dict[str, Any]:
 def _describe_control(control: Control) -> dict[str, Any]:
     slides = isinstance(control, Slider)
     return {
-        "kind": "slider" if slides else "choice",
+        "kind": "slider" if slides else "list" if control.is_long else "buttons",
         "label": control.label,
         "values": [f"{round(value, 3):g}" if slides else control.options[value] for value in control.page],
         "start": min(range(len(control.page)), key=lambda i: abs(control.page[i] - control.start)),

@@ -21,6 +21,7 @@ from gan_fast.projection import Projection, film
 WALK_SEEDS = 6
 WALK_FRAMES = 20  # from one seed to the next
 DIRECTIONS = 5
+LONGEST_BUTTONS = 64  # letters
 
 PROJECTION = (
     "The generator is asked for an image that it did not draw: a search for the w, and the noise, from which it draws"
@@ -51,6 +52,11 @@ class Choice:
     options: tuple[str, ...]
     start: int
     page: tuple[int, ...]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the options are too many for buttons, and become a list that opens."""
+        return len("".join(self.options)) > LONGEST_BUTTONS
 
 
 Control = Slider | Choice

@@ -6,7 +6,7 @@ import io
 import threading
 from typing import TYPE_CHECKING, Any
 
-from gan_fast.explorer.app import add_control, add_timer, data_uri, load_gradio
+from gan_fast.explorer.app import add_control, data_uri, load_gradio
 from gan_fast.explorer.panels import Choice, Slider
 from gan_fast.lab.picture import HEIGHT, WIDTH, draw
 from gan_fast.lab.session import MIXTURES, Session, Settings, Snapshot
@@ -16,6 +16,7 @@ from gan_fast.training.phases import PENALTIES
 if TYPE_CHECKING:
     import gradio
 
+TICK = 0.15  # seconds
 TITLE = "The GAN lab"
 TEXT = (
     "Blue points are real, orange ones are what G makes of noise. The background is what D takes each place for, and an"
@@ -58,7 +59,7 @@ def make_app(settings: Settings) -> gradio.Blocks:
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 with gr.Row():
-                    timer = add_timer(gr)
+                    timer = _add_timer(gr)
                     step, reset = (gr.Button(name, size="sm", min_width=80) for name in ("Step", "Reset"))
                 speed = gr.Slider(1, 50, 5, step=1, label="Steps a picture")
                 inputs = [add_control(gr, control) for control in _controls(settings)]
@@ -69,6 +70,18 @@ def make_app(settings: Settings) -> gradio.Blocks:
         for event, answer, given in events:
             event(answer, [session, *given], [session, view], show_progress="hidden", api_visibility="private")
     return app
+
+
+def _add_timer(gr: Any) -> Any:
+    """A timer, and a button that starts and stops it."""
+    button, timer = gr.Button("▶ Play", size="sm", min_width=80), gr.Timer(TICK, active=False)
+    playing = gr.State(False)
+
+    def toggle(was: bool) -> tuple[bool, Any, Any]:
+        return not was, gr.Timer(active=not was), "▶ Play" if was else "⏸ Stop"
+
+    button.click(toggle, playing, [playing, timer, button], show_progress="hidden", api_visibility="private")
+    return timer
 
 
 def _controls(start: Settings) -> tuple[Choice | Slider, ...]:

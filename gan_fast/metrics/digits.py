@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import files
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_fast.data import digits, to_float, to_uint8
-from gan_fast.metrics.frechet import frechet_distance
-from gan_fast.metrics.neighbours import density_coverage, precision_recall
+from gan_fast.data import digits, to_float
+from gan_fast.metrics.compare import as_bytes, compare
 
+REVISION = 1  # of the classifier's weights: values of different revisions cannot be compared
 WEIGHTS = "digit_classifier.safetensors"
 NUM_CLASSES = 10
 
@@ -62,49 +64,42 @@ class DigitsMetrics:
         even = images.class_rank() % 2 == 0
         self._classifier = load_digit_classifier()
         self._reference = self._classify(images.images[even])[0]
+        self.protocol: dict[str, Any] = {
+            "features": "digits",
+            "revision": REVISION,
+            "width": self._reference.shape[1],
+            "resize": "bilinear, antialiased, to 16x16",
+            "reference": f"{len(self._reference)} of {len(images)} images: every second of its class",
+        }
         second = images.subset(~even)
         self.labels: Tensor = second.labels
         self.real_halves: dict[str, float] = self(to_float(second.images), second.labels)
 
     @torch.no_grad()
-    def __call__(self, x: Tensor, labels: Tensor | None = None) -> dict[str, float]:
+    def __call__(self, x: Tensor | Iterable[Tensor], labels: Tensor | None = None) -> dict[str, float]:
         """Measure generated images.
 
         Args:
-            x: images [N, 1, H, W], nominally in [-1, 1]; rounded to 8 bits, and resized to 16x16 where another size.
+            x: images [N, 1, H, W] or batches of them, nominally in [-1, 1]; rounded to 8 bits, and resized to 16x16
+                where another size.
             labels: int64 [N], the classes that were asked for; None for an unconditional generator.
 
         Returns:
-            samples: N; fd_digits: Frechet distance of the features to the real ones (not FID: other features);
-            precision, recall (k = 3); density, coverage (k = 5); classes: how many of the ten classes hold more than
+            what `compare` returns, in the classifier's features; classes: how many of the ten classes hold more than
             3 % of the samples; class_accuracy: share of samples classified as the asked-for class (with labels only).
 
         Raises:
             ValueError: `x` has not one channel, or holds NaN or infinity.
         """
-        if x.ndim != 4 or x.shape[1] != 1:
-            raise ValueError(f"x: expected images [N, 1, H, W], got shape {tuple(x.shape)}")
-        if not torch.isfinite(x).all():
-            raise ValueError("x: the images hold NaN or infinity")
-        features, predicted = self._classify(to_uint8(x))
-        precision, recall = precision_recall(self._reference, features)
-        density, coverage = density_coverage(self._reference, features)
+        features, predicted = self._classify(torch.cat(list(as_bytes(x, 1))))
         share = torch.bincount(predicted, minlength=NUM_CLASSES) / len(predicted)
-        result = {
-            "samples": len(x),
-            "fd_digits": frechet_distance(self._reference, features),
-            "precision": precision,
-            "recall": recall,
-            "density": density,
-            "coverage": coverage,
-            "classes": int((share > 0.03).sum()),
-        }
+        result = compare("digits", self._reference, features) | {"classes": int((share > 0.03).sum())}
         if labels is not None:
             result["class_accuracy"] = float((predicted == labels.to(predicted.device)).double().mean())
         return result
 
     def _classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = to_float(images.cpu())
+        x = to_float(images)
         if x.shape[2:] != (16, 16):
             x = F.interpolate(x, size=(16, 16), mode="bilinear", antialias=True, align_corners=False)
         features = self._classifier.features(x)

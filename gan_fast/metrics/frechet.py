@@ -23,6 +23,16 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     Source: D. C. Dowson and B. V. Landau, The Frechet distance between multivariate normal distributions (1982), and
     Heusel et al., arXiv 1706.08500, equation 6.
     """
+    check_features(a, b)
+    a, b = a.double(), b.double()
+    cov_a, cov_b = torch.atleast_2d(torch.cov(a.T)), torch.atleast_2d(torch.cov(b.T))
+    cross = torch.linalg.svdvals(_square_root(cov_a) @ _square_root(cov_b)).sum()
+    mean_term = (a.mean(0) - b.mean(0)).square().sum()
+    return max(float(mean_term + cov_a.trace() + cov_b.trace() - 2 * cross), 0.0)
+
+
+def check_features(a: Tensor, b: Tensor) -> None:
+    """Raise ValueError unless a and b are finite matrices of equal width with two rows at least."""
     for name, x in (("a", a), ("b", b)):
         if x.ndim != 2 or len(x) < 2:
             raise ValueError(f"{name}: expected features [N >= 2, K], got shape {tuple(x.shape)}")
@@ -30,11 +40,6 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
             raise ValueError(f"{name}: the features hold NaN or infinity")
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"b: expected {a.shape[1]} features a row as in a, got {b.shape[1]}")
-    a, b = a.double(), b.double()
-    cov_a, cov_b = torch.atleast_2d(torch.cov(a.T)), torch.atleast_2d(torch.cov(b.T))
-    cross = torch.linalg.svdvals(_square_root(cov_a) @ _square_root(cov_b)).sum()
-    mean_term = (a.mean(0) - b.mean(0)).square().sum()
-    return max(float(mean_term + cov_a.trace() + cov_b.trace() - 2 * cross), 0.0)
 
 
 def _square_root(s: Tensor) -> Tensor:

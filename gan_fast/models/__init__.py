@@ -3,7 +3,7 @@
 A file here is a family. It has a frozen dataclass `Config`, `PRESETS: dict[str, Config]` and `build(config) -> (G, D)`.
 G has z_dim, c_dim, img_resolution, img_channels and images = G(z, c); style-based ones also mapping, synthesis and
 num_ws. D has logits = D(images, c). Families are found by listing this folder and imported when first asked for.
-`vae`, which GANs are compared with, is none, as it has an encoder and a loss of its own.
+`vae`, which GANs are compared with, is none, as it has an encoder and a loss of its own; `common` is what all share.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ _STYLEGAN2 = {**_STYLE, "batch": 32, "gamma": 10, "ema_ramp": 1000}
 _ADA = {**_STYLE, "batch": 64, "g_lr": 2.5e-3, "d_lr": 2.5e-3, "augment": "ada"}
 _DIGITS = {**_PLAIN, "gamma": 1.0, "ema_kimg": 1, "ema_ramp": 0.1, "kimg": 16, "checkpoint_kimg": 4, "eval_kimg": 4}
 _HINGE = {**_DIGITS, "objective": "hinge", "penalty": "none"}  # D is bounded by spectral normalisation
-_STYLE_DIGITS = {**_DIGITS, "gamma": 10.0, "penalty_interval": 4, "g_lr": 3e-3, "d_lr": 3e-3}
+_STYLE_DIGITS = {**_DIGITS, "gamma": 3.0, "penalty_interval": 4, "g_lr": 3e-3, "d_lr": 3e-3}
+_STYLEGAN3_DIGITS = {**_STYLE_DIGITS, "gamma": 25.0, "g_lr": 6e-3, "d_lr": 6e-3}
 # What differs, for a preset, from the defaults below, which are the digits demo's. Published settings: StyleGAN2
 # (arXiv 1912.04958, configuration F, for a batch of 32) and ADA (arXiv 2006.06676, appendix). docs/models.md has what
 # those for digits give.
@@ -46,8 +47,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "progressive-digits": _STYLE_DIGITS,
     "biggan-digits": {**_HINGE, "g_lr": 1e-3},
     "stylegan-digits": {**_STYLE_DIGITS, "style_mixing": 0.5},
-    "stylegan3-t-digits": _STYLE_DIGITS,
-    "stylegan3-r-digits": _STYLE_DIGITS,
+    "stylegan3-t-digits": _STYLEGAN3_DIGITS,
+    "stylegan3-r-digits": _STYLEGAN3_DIGITS,
     "r3gan-digits": {**_DIGITS, "objective": "relativistic", "penalty": "r1+r2", "gamma": 2.0, "penalty_interval": 4},
     "cifar": {
         **_ADA,
@@ -136,9 +137,11 @@ class TrainConfig(BaseModel):
     clip_weights: float = Field(0.0, ge=0, description="bound on D's weights; 0: none")
     precision: Literal["auto", "float32", "bfloat16"] = Field("float32", description="auto: bfloat16 on a GPU")
     eval_kimg: float = Field(4.0, gt=0, description="metrics and a grid every so many kimg")
+    eval_samples: int = Field(1000, ge=0, description="images that metrics compare; 0: no metrics. Digits: always 896")
     checkpoint_kimg: float = Field(12.0, gt=0, description="a checkpoint every so many kimg")
     keep_checkpoints: int = Field(2, ge=1, description="older checkpoints are deleted, but for the best")
-    keep_best: str = Field("fd_digits", description="metric, lower is better, whose best checkpoint stays; '': none")
+    keep_best: str = Field("fd", description="metric, lower is better, whose best checkpoint stays; '': none")
+    tensorboard: bool = Field(False, description="write the log's numbers for TensorBoard, too")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one")
     threads: int = Field(0, ge=0, description="CPU threads; 0: one up to 32x32, else one a core")
 

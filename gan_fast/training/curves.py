@@ -11,7 +11,13 @@ from gan_fast.training.stats import Record
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 240, 44, 14, 28, 30
 INK, LINE, REFERENCE = (40, 40, 40), (31, 119, 180), (160, 160, 160)
-PANELS = (("fd_digits", "FD_digits, log scale"), ("recall", "recall"), ("class_accuracy", "class accuracy"))
+PANELS = (
+    ("fd_digits", "FD_digits, log scale"),
+    ("fd_filters", "FD_filters, log scale"),
+    ("recall", "recall"),
+    ("coverage", "coverage"),
+    ("class_accuracy", "class accuracy"),
+)
 
 
 def draw_curves(records: Sequence[Record], reference: dict[str, float]) -> Image.Image:
@@ -28,11 +34,20 @@ def draw_curves(records: Sequence[Record], reference: dict[str, float]) -> Image
     return image
 
 
+def _decades(values: Sequence[float]) -> list[float]:
+    """The powers of ten from below the least value to above the greatest, five at most."""
+    low, high = (math.log10(max(value, 1e-6)) for value in (min(values), max(values)))
+    top = math.floor(high) + 1
+    return [10.0**k for k in range(max(math.floor(low), top - 4), top + 1)]
+
+
 def _panel(
     draw: ImageDraw.ImageDraw, left: int, title: str, records: Sequence[Record], key: str, reference: float
 ) -> None:
-    log = key == "fd_digits"
-    low, high = (0.1, 100.0) if log else (0.0, 1.0)
+    log = key.startswith("fd_")
+    values = [reference, *(r[key] for r in records)]
+    ticks = _decades(values) if log else [0.0, 0.25, 0.5, 0.75, 1.0]
+    low, high = ticks[0], ticks[-1]
     end = records[-1]["kimg"] or 1.0
     font = ImageFont.load_default(11)
 
@@ -43,7 +58,7 @@ def _panel(
         return x, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
 
     draw.text((left + LEFT, 8), title, INK, font)
-    for value in (0.1, 1, 10, 100) if log else (0.0, 0.25, 0.5, 0.75, 1.0):
+    for value in ticks:
         x, y = place(0, value)
         draw.line([(x, y), place(end, value)], (230, 230, 230))
         draw.text((x - 6, y), f"{value:g}", INK, font, anchor="rm")

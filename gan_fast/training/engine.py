@@ -63,6 +63,7 @@ class Engine:
         averages: G's moving averages: `averages.modules["G_ema"]`.
         ada_p: ADA's probability, []. path_length: mean path length, []. nonfinite: gradient values that were NaN or
             infinite and were replaced by 0 or +-1e5, counted since the start, int64 [].
+        mark: called with the name of each phase, and "averages", when their work is queued; does nothing unless set.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Engine:
         self.ranks, self.accumulate = Ranks() if ranks is None else ranks, accumulate
         _check(recipe, generator)
         self.step_number = self.images = 0
+        self.mark: Callable[[str], object] = lambda name: None
         like = next(generator.parameters()).detach()
         self.device = like.device
         self.ada_p = like.new_full([], recipe.ada_p)
@@ -121,7 +123,9 @@ class Engine:
             c: its labels [n, c_dim]; None where there are none.
 
         Returns:
-            the mean loss of each phase that ran, over all ranks: [], on the device; "penalty" is Dreg's, unweighted.
+            the mean loss of each phase that ran, over all ranks: [], on the device; beside it <phase>_gradient, the
+            norm of its gradient. "penalty" is Dreg's, unweighted; r_t and f_t are the mean signs of D's logits of
+            real and of generated images.
         """
         c = x.new_zeros(len(x), 0) if c is None else c
         batch = len(x) * self.ranks.count
@@ -130,13 +134,15 @@ class Engine:
             for phase in self.phases:
                 if self.step_number % phase.interval == 0:
                     values |= self._run(phase, x, c)
+                    self.mark(phase.name)
         if "w" in values:
             mapping = self.generator.mapping
             mapping.w_avg.copy_(values.pop("w").lerp(mapping.w_avg, mapping.w_avg_beta))
         if "path_length" in values:
             self.path_length.lerp_(values.pop("path_length"), self.recipe.path_length_decay)
-        self._steer(values.pop("real_sign"), batch)
+        self._steer(values["r_t"], batch)
         self.averages.update(self.generator, self.images, batch)
+        self.mark("averages")
         self.step_number += 1
         self.images += batch
         return values
@@ -160,7 +166,7 @@ class Engine:
             (loss / parts).backward()
             for name, value in {phase.name: loss.detach(), **means}.items():
                 sums[name] = sums[name] + value if name in sums else value
-        return self._reduce(phase.parameters, {name: total / parts for name, total in sums.items()})
+        return self._reduce(phase, {name: total / parts for name, total in sums.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on besides its batch; tensors are the engine's own, not copies."""
@@ -194,9 +200,9 @@ class Engine:
         return means
 
     @torch.no_grad()
-    def _reduce(self, parameters: Iterable[nn.Parameter], means: dict[str, Tensor]) -> dict[str, Tensor]:
-        """One all-reduce for the gradients, which it makes finite, and the means."""
-        gradients = [p.grad for p in parameters if p.grad is not None]
+    def _reduce(self, phase: Phase, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One all-reduce for the gradients, which it makes finite, and the means; the gradient's norm is added."""
+        gradients = [p.grad for p in phase.parameters if p.grad is not None]
         tensors = gradients + list(means.values())
         flat = self.ranks.mean_(torch.cat([t.flatten().to(gradients[0].dtype) for t in tensors]))
         parts = [y.view_as(t) for y, t in zip(flat.split([t.numel() for t in tensors]), tensors, strict=True)]
@@ -205,7 +211,8 @@ class Engine:
         flat.nan_to_num_(nan=0.0, posinf=LARGEST_GRADIENT, neginf=-LARGEST_GRADIENT)
         torch._foreach_copy_(gradients, parts[: len(gradients)])
         # Copies, because a view would keep the whole gradient in memory.
-        return {name: y.clone() for name, y in zip(means, parts[len(gradients) :], strict=True)}
+        means = {name: y.clone() for name, y in zip(means, parts[len(gradients) :], strict=True)}
+        return means | {f"{phase.name}_gradient": torch.linalg.vector_norm(flat)}
 
     def _steer(self, real_sign: Tensor, batch: int) -> None:
         """Every ada_interval steps p moves by their images / ada_kimg, up where r_t is above its target.

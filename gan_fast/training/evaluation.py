@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from gan_fast import latents
 from gan_fast.data import Images
 from gan_fast.training import sample, stats
 from gan_fast.training.curves import draw_curves
@@ -25,19 +27,24 @@ class Evaluation:
 
     Args:
         run: the folder.
-        metrics: callable on (images, labels or None), with the labels it wants and the values of the real halves; None:
-            grids only.
+        make_metrics: makes the metrics when they are first asked for: a callable on (batches of images, labels or None)
+            with `labels`, `protocol` and `real_halves`, as `gan_fast.metrics.ImageMetrics` has them; None: grids only.
         c_dim: of the generator.
     """
 
-    def __init__(self, run: Path, metrics: Any, c_dim: int):
-        self.run, self.metrics, self.c_dim = run, metrics, c_dim
+    def __init__(self, run: Path, make_metrics: Callable[[], Any] | None, c_dim: int):
+        self.run, self.make_metrics, self.c_dim = run, make_metrics, c_dim
+
+    @functools.cached_property
+    def metrics(self) -> Any:
+        return self.make_metrics()
 
     def grid_path(self, step: int) -> Path:
         return self.run / f"fakes-{step:08d}.png"
 
     def __call__(self, generator: nn.Module, step: int, should_stop: Callable[[], bool]) -> dict[str, Any]:
-        """Write the grid and return what the log says of it. A metric that fails is reported as "metric_error".
+        """Write the grid and return what the log says of it: its name, the metrics, their protocol and what real images
+        get. A metric that fails, or that cannot be made, is reported as "metric_error".
 
         Raises:
             Stopped: should_stop() became true.
@@ -46,11 +53,13 @@ class Evaluation:
         images = sample.draw(generator, range(len(labels)), labels)
         sample.save_png(sample.grid(images, columns), self.grid_path(step))
         values: dict[str, Any] = {"grid": self.grid_path(step).name}
-        if self.metrics is None:
+        if self.make_metrics is None:
             return values
         try:
-            images = self._draw(generator, self.metrics.labels, should_stop)
-            values |= self.metrics(images, self.metrics.labels if self.c_dim else None)
+            metrics = self.metrics
+            images = self._draw(generator, metrics.labels, should_stop)
+            scores = metrics(images, metrics.labels if self.c_dim else None)
+            values |= {**scores, "protocol": metrics.protocol, "real_halves": metrics.real_halves}
         except Stopped:
             raise
         except Exception as error:
@@ -59,9 +68,9 @@ class Evaluation:
 
     def draw_curves(self) -> None:
         """Draw all evaluations so far, where there are metrics."""
-        records = [r for r in stats.evaluations(self.run) if "metric_error" not in r]
-        if self.metrics is not None and records:
-            sample.save_png(draw_curves(records, self.metrics.real_halves), self.run / "curves.png")
+        records = stats.scored(stats.evaluations(self.run))
+        if records:
+            sample.save_png(draw_curves(records, records[-1]["real_halves"]), self.run / "curves.png")
 
     def save_reals(self, data: Images) -> None:
         """The grid of real images has a row for each class: a member a column, again the first where there are few."""
@@ -71,14 +80,12 @@ class Evaluation:
         sample.save_png(sample.grid(data.pixels(torch.stack(picks)), columns), self.run / "reals.png")
 
     @staticmethod
-    def _draw(generator: nn.Module, labels: Tensor, should_stop: Callable[[], bool]) -> Tensor:
-        images = []
-        for first in range(0, len(labels), sample.CHUNK):
+    def _draw(generator: nn.Module, labels: Tensor, should_stop: Callable[[], bool]) -> Iterator[Tensor]:
+        for first in range(0, len(labels), latents.CHUNK):
             if should_stop():
                 raise Stopped
-            part = labels[first : first + sample.CHUNK]
-            images.append(sample.draw(generator, range(first, first + len(part)), part))
-        return torch.cat(images)
+            part = labels[first : first + latents.CHUNK]
+            yield sample.draw(generator, range(first, first + len(part)), part)
 
 
 def _grid_labels(num_classes: int) -> tuple[Tensor, int]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,20 +13,27 @@ from torch import Tensor
 
 from gan_fast import models
 from gan_fast.data import BatchSampler, ImageSet, open_data, seeded_generator, share
-from gan_fast.metrics import DigitsMetrics
+from gan_fast.metrics import metrics_for
 from gan_fast.training import checkpoint as checkpoints
 from gan_fast.training import stats
+from gan_fast.training.clock import START
 from gan_fast.training.config import TrainConfig, make_config
 from gan_fast.training.engine import Engine
 from gan_fast.training.evaluation import Evaluation, Stopped
 from gan_fast.training.health import first_nonfinite
 from gan_fast.training.prefetch import Prefetch
+from gan_fast.training.progress import Progress
 from gan_fast.training.ranks import Ranks
+from gan_fast.training.report import write_report
 from gan_fast.training.runs import new_run_folder
+from gan_fast.training.tensorboard import load_writer, tensorboard_sink
 from gan_fast.training.transfer import transfer
 
 LOG_STEPS = 20
-CHANGEABLE = {"kimg", "device", "threads", "eval_kimg", "checkpoint_kimg", "keep_checkpoints", "keep_best"}
+CHANGEABLE = {
+    *("kimg", "device", "threads", "tensorboard"),
+    *("eval_kimg", "eval_samples", "checkpoint_kimg", "keep_checkpoints", "keep_best"),
+}
 
 Report = Callable[[stats.Record], None]
 
@@ -49,7 +55,7 @@ class Trainer:
 
     Attributes:
         engine: networks, averages, optimisers.
-        metrics: digit metrics, where the data are the digits; otherwise None.
+        evaluation: grids and metrics, on rank 0.
         transferred: what `transfer` did not find in the checkpoint it started from.
     """
 
@@ -99,18 +105,21 @@ class Trainer:
         )
         # A run that has done nothing has nothing to save.
         self._saved = 0 if start is None else start.step
-        self.metrics = DigitsMetrics() if config.data == "digits" and ranks.first else None
         if self.device.type == "cpu":
             # Values near 1e-40 come up in Adam's moments and cost a hundred times a normal addition. NumPy, which the
             # data import, warns about the switch: hence at the end.
             torch.set_flush_denormal(True)
+        if config.tensorboard:
+            load_writer()
         # Made last, so that bad settings leave no folder behind.
         if ranks.first:
             run = new_run_folder(config.data) if run is None else run
             run.mkdir(parents=True, exist_ok=True)
             checkpoints.sweep(run)
             stats.rewind(run, -1 if start is None else start.step)
-            self.evaluation = Evaluation(run, self.metrics, self.network.c_dim)
+            metrics = functools.partial(metrics_for, config.data, self.data, config.eval_samples)
+            self._sink = tensorboard_sink(run, self._saved) if config.tensorboard else None
+            self.evaluation = Evaluation(run, metrics if config.eval_samples else None, self.network.c_dim)
         self.run_folder = run
 
     @classmethod
@@ -165,10 +174,10 @@ class Trainer:
         """
         config = self.config
         if self.step == 0 and self.ranks.first:
-            self._record(report, "data", self.data.describe())
+            self._record(report, "data", {"data": self.data.describe()})
             self.evaluation.save_reals(self.data)
         with Prefetch(self._batch) as batches:
-            progress = _Progress(self, batches)
+            progress = Progress(self.engine, config.batch, batches)
             while True:
                 done = self.step == config.steps
                 logs = self.step % LOG_STEPS == 0 or done
@@ -184,12 +193,17 @@ class Trainer:
                     if saves:
                         self.save()
                 if done:
+                    if self.ranks.first:
+                        write_report(self.run_folder)
                     return True
                 if self.step and (self.ranks.count == 1 or logs) and self.ranks.any(should_stop(), self.device):
                     self._check(progress.losses)
                     self.save()
                     return False
-                progress.losses.append((self.step, self.engine.step(*batches(self.step))))
+                progress.clock(START)
+                batch = batches(self.step)
+                progress.clock("data")
+                progress.losses.append((self.step, self.engine.step(*batch)))
 
     def save(self) -> None:
         """Write a checkpoint of this step, on rank 0, unless there is one."""
@@ -228,6 +242,8 @@ class Trainer:
         if self.ranks.first:
             record = {"kind": kind, "step": self.step, "kimg": self.kimg, **values}
             stats.append(self.run_folder, record)
+            if self._sink:
+                self._sink(record)
             report(record)
 
     def _is_evaluated(self) -> bool:
@@ -245,9 +261,10 @@ class Trainer:
         return self._best() == self.step
 
     def _best(self) -> int | None:
-        """The step with the lowest value of the metric that keep_best names."""
+        """The step with the lowest value of the metric that keep_best names, with or without its feature space."""
         metric = self.config.keep_best
-        found = [(r[metric], r["step"]) for r in stats.evaluations(self.run_folder) if metric in r]
+        records = stats.evaluations(self.run_folder)
+        found = [(r[name], r["step"]) for r in records for name in r if name == metric or name.startswith(f"{metric}_")]
         return min(found)[1] if found else None
 
     def _check(self, losses: list[tuple[int, dict[str, Tensor]]]) -> None:
@@ -269,43 +286,6 @@ class Trainer:
         networks = {"G": engine.generator, "D": engine.discriminator}
         found = first_nonfinite(networks, lambda: engine.gradients(phases.get(phase, engine.phases[-1]), x, c))
         return found or "no layer, as the weights are by now"
-
-
-class _Progress:
-    """Losses and times since the last line of the log."""
-
-    def __init__(self, trainer: Trainer, batches: Prefetch):
-        self.trainer, self.batches = trainer, batches
-        self.losses: list[tuple[int, dict[str, Tensor]]] = []
-        self._started, self._waited = time.perf_counter(), batches.waited
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """What happens within does not count as training time."""
-        start = time.perf_counter()
-        yield
-        self._started += time.perf_counter() - start
-
-    def take(self) -> stats.Record:
-        """The record of the steps since the last one, and a new start."""
-        engine, config = self.trainer.engine, self.trainer.config
-        sums: dict[str, list[float]] = {}
-        for _, values in self.losses:
-            for name, value in values.items():
-                sums.setdefault(name, []).append(float(value))
-        record: stats.Record = {name: sum(v) / len(v) for name, v in sums.items()}
-        now, waited = time.perf_counter(), self.batches.waited
-        seconds = now - self._started
-        record["seconds_per_kimg"] = seconds * 1000 / (len(self.losses) * config.batch)
-        record["data_wait"] = (waited - self._waited) / seconds
-        record["nonfinite_gradients"] = int(engine.nonfinite)
-        if config.augment == "ada":
-            record["ada_p"] = float(engine.ada_p)
-        if config.path_length:
-            record["path_length"] = float(engine.path_length)
-        self.losses.clear()
-        self._started, self._waited = now, waited
-        return record
 
 
 def _is_free(run: Path, restart: bool) -> bool:

@@ -106,11 +106,12 @@ class Phases:
         return loss, {"path_length": lengths.detach().mean()}
 
     def d_main(self, draws: Draws, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The objective's loss of D."""
+        """The objective's loss of D; also r_t = E[sign(D(x))] and f_t = E[sign(D(G(z)))]."""
         fake = self._fake(draws, c)
         real_logits = self._judge(x, c, draws)
-        loss = self.objective.discriminator(real_logits, self._judge(fake, c, draws))
-        return loss, {"real_sign": real_logits.detach().sign().mean()}
+        fake_logits = self._judge(fake, c, draws)
+        loss = self.objective.discriminator(real_logits, fake_logits)
+        return loss, {name: x.detach().sign().mean() for name, x in (("r_t", real_logits), ("f_t", fake_logits))}
 
     def d_reg(self, draws: Draws, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """interval * gamma * the penalty's factor * the penalty, in the images before augmentation."""

@@ -20,7 +20,8 @@ def new_run_folder(data: str, root: Path = RUNS) -> Path:
     """Make and return root/<number>-<name of the data>, with the lowest number above all those there."""
     root.mkdir(parents=True, exist_ok=True)
     numbers = [int(p.name[:5]) for p in _numbered(root)]
-    folder = root / f"{max(numbers, default=-1) + 1:05d}-{Path(data).name}"
+    name = Path(data).stem if Path(data).is_file() else Path(data).name
+    folder = root / f"{max(numbers, default=-1) + 1:05d}-{name}"
     folder.mkdir()
     return folder
 

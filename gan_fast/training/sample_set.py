@@ -15,7 +15,6 @@ from gan_fast.data import to_uint8
 from gan_fast.training import sample
 from gan_fast.training.checkpoint import write_atomically
 
-FORMS = ("png", "npz")
 SHARD = 500
 SETTINGS = "settings.json"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,21 @@ def rewind(run: Path, step: int) -> None:
         return
     kept = "".join(json.dumps(r) + "\n" for r in read(run) if r["step"] <= step)
     write_atomically(run / LOG, lambda file: file.write(kept.encode()))
+
+
+def autocorrelation(values: Sequence[float]) -> float | None:
+    """How alike neighbours are: the correlation of a series with itself one step later; None where it does not vary.
+
+    About -1/n for n values without memory, towards 1 for a slow drift or cycle, towards -1 for one that alternates.
+    """
+    n, mean = len(values), sum(values) / max(len(values), 1)
+    square = sum((v - mean) ** 2 for v in values)
+    return sum((values[i] - mean) * (values[i + 1] - mean) for i in range(n - 1)) / square if square else None
+
+
+def scored(records: Iterable[Record]) -> list[Record]:
+    """Of evaluations those whose metrics did not fail."""
+    return [r for r in records if "real_halves" in r]
 
 
 def evaluations(run: Path) -> list[Record]:

@@ -8,7 +8,7 @@ import torch
 from gan_fast.benchmarks.race import copies_of, rank_interval, rotating, timings
 
 
-@pytest.mark.parametrize(("n", "first"), [(5, 0), (6, 0), (9, 1), (30, 9), (100, 39)])
+@pytest.mark.parametrize(("n", "first"), [(5, 0), (6, 0), (9, 1), (30, 9), (100, 39), (3000, 1445)])
 def test_the_interval_of_a_median_is_the_usual_table_of_ranks(n: int, first: int) -> None:
     assert rank_interval(range(n)) == (first, n - 1 - first)
 

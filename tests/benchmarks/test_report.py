@@ -1,6 +1,7 @@
 """The report, in a browser: it draws, sorts, filters, and asks for nothing but its own file."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ def test_report_in_a_browser(make_results: Callable[..., Results], tmp_path: Pat
     if not CHROMIUM.exists():
         pytest.skip(f"no {CHROMIUM}")
     runs = [make_results(seed) for seed in range(3)]
-    refused = runs[2].rows[0].model_copy(update={"refused": {"theirs": "error 3 > 1 & <b>"}})
-    results = runs[2].model_copy(update={"rows": [refused, *runs[2].rows[1:]]})
+    refused = replace(runs[2].rows[0], refused={"theirs": "error 3 > 1 & <b>"})
+    results = replace(runs[2], rows=[refused, *runs[2].rows[1:]])
     path = tmp_path / "report.html"
     path.write_text(report.page(results, runs[:2]))
     with playwright.sync_playwright() as started:
@@ -47,5 +48,5 @@ def test_report_in_a_browser(make_results: Callable[..., Results], tmp_path: Pat
 
 def test_a_report_of_little_is_a_report(make_results: Callable[..., Results]) -> None:
     results = make_results(0)
-    phases = results.model_copy(update={"rows": results.rows[-1:]})
+    phases = replace(results, rows=results.rows[-1:])
     assert report.page(phases).count("<svg") == 1

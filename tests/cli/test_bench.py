@@ -1,6 +1,7 @@
 """gan-fast bench on tiny cases: rows, a report, contenders of third parties, comparisons."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,7 @@ def test_compare_files(bench, tmp_path: Path) -> None:
 def _others_time(timing: record.Timing, factor: float) -> record.Timing:
     """Without noise, and with our time `factor` times as long."""
     ratio = timing.ratio / factor
-    return timing.model_copy(update={"ratio": ratio, "low": ratio, "high": ratio})
+    return replace(timing, ratio=ratio, low=ratio, high=ratio)
 
 
 def test_what_compare_runs_for_a_revision(bench, tmp_path: Path) -> None:

@@ -56,7 +56,6 @@ def test_bad_arguments_are_named_and_leave_nothing(call, tmp_path, untrained_run
 
 
 def test_a_port_that_is_taken_is_named(call, untrained_run):
-    pytest.importorskip("gradio", reason="the explorer in a browser is an extra")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = call("explore", untrained_run, "--port", port)

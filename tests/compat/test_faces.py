@@ -347,6 +347,8 @@ def test_lia_broadcasts():
     for bias in (array(1, 3, 1, 1), array(7), array(3, 1, 1), array(8, 1), array(3, 8, 7), array(1)):
         same(lia.fused_leaky_relu, X, bias, expected=oracle.bias_act(X + bias, act="lrelu"))
         same(lia.fused_leaky_relu, X, bias, 0.3, 0.9, expected=oracle.bias_act(X + bias, None, 1, "lrelu", 0.3, 0.9))
+    bias = array(1, 3, 1, 1)
+    same(lia.fused_leaky_relu, X[0], bias, expected=oracle.bias_act(X[0] + bias, act="lrelu"))
     same(lia.fused_leaky_relu, X[:, :, 0, 0], B, expected=oracle.bias_act(X[:, :, 0, 0], B, act="lrelu"))
     same(
         lia.fused_leaky_relu,

@@ -1,6 +1,7 @@
 """Dialects under foreign names: opt-in, whatever is on disk or imported already, and without a trace afterwards."""
 
 import importlib
+import pickle
 import sys
 import textwrap
 
@@ -229,6 +230,27 @@ def test_a_package_with_more_than_the_dialect_runs_its_own_init_over_our_modules
     from mmcv.ops import upfirdn2d
 
     assert upfirdn2d is not gan_fast.compat.mmcv1.upfirdn2d
+
+
+def test_parents_show_the_original_again(write):
+    write(
+        stylegan2__init="", stylegan2__op__init="from .fused_act import fused_leaky_relu", stylegan2__op__fused_act=OLD
+    )
+    import stylegan2.op
+
+    with install("stylegan2.op"):
+        import stylegan2.op
+
+        assert stylegan2.op.fused_leaky_relu is gan_fast.compat.rosinality_old.fused_leaky_relu
+    assert stylegan2.op is sys.modules["stylegan2.op"]
+    assert stylegan2.op.fused_leaky_relu(None, None) == "original"
+
+
+def test_pickles_find_their_classes():
+    with install("op"):
+        assert pickle.loads(b"cop.fused_act\nFusedLeakyReLU\n.") is gan_fast.compat.rosinality.FusedLeakyReLU
+    with pytest.raises(ModuleNotFoundError):
+        pickle.loads(b"cop.fused_act\nFusedLeakyReLU\n.")
 
 
 def test_installs_nest():

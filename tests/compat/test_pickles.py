@@ -161,6 +161,13 @@ def bombs():
         "memo": b"\x80\x04N" + b"".join(b"r" + struct.pack("<I", i * 999) for i in range(600_000)) + b".",
         "key": b"\x80\x04}]" + b"2\x86" * 60 + b"Ns.",
         "walk of a tower": tower + b".",
+        "printed tower": tower + b"\x940ctorch\ndevice\n\x8c\3cpuh\0\x86R.",
+        "tower of numbers": tower + b"\x940cnumpy\ndtype\nh\0\x85R.",
+        "shape of towers": tower + b"\x940ctorch._utils\n_rebuild_tensor_v2\n(h\0K\0h\0h\0\x89}tR.",
+        "long product": b"\x80\x04cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85C\1b\x87R(K\1("
+        + (b"\x8a\xff" + b"\x7f" * 255) * 60_000
+        + b"tcnumpy\ndtype\n\x8c\2f8\x85R\x89C\0tb.",
+        "text of towers": tower + b"\x940c_codecs\nencode\nh\0h\0\x86R.",
         "depth": b"\x80\x04" + b"]" * 240_000 + b"a" * 239_999 + b".",
         "copies": b"\x80\x04ctorch\nSize\n\x940](" + b"N" * 100_000 + b"e\x940(" + b"h\0h\1\x85R" * 90_000 + b"t.",
         "namespaces": b"\x80\x04cargparse\nNamespace\n\x940}("
@@ -316,6 +323,7 @@ def test_numbers_of_numpy_are_read(tmp_path):
         "array": np.arange(6.0).reshape(2, 3),
         "fortran": np.asfortranarray(np.arange(6, dtype=np.int32).reshape(2, 3)),
         "big endian": np.arange(3, dtype=">f4"),
+        "empty": np.zeros((0, 3)),
         "scalar": np.float64(1.5),
     }
     for protocol in (2, 3, 4):
@@ -323,7 +331,7 @@ def test_numbers_of_numpy_are_read(tmp_path):
         path.write_bytes(pickle.dumps(values, protocol))
         read = dict(pickles.read(path).values)
         assert read["scalar"] == 1.5
-        for name in ("array", "fortran", "big endian"):
+        for name in ("array", "fortran", "big endian", "empty"):
             assert np.array_equal(read[name].values, values[name])
 
 

@@ -125,6 +125,17 @@ def test_equal_images_are_kept_once():
     assert columns == ["10", "1"]
 
 
+def test_many_options_become_a_list(page, tmp_path):
+    options = tuple(f"the option with number {i}" for i in range(5))
+    controls = (Choice("Which", options, 0, (0, 1, 2)),)
+    many = Panel("Many", "", controls, ("Image",), lambda points: torch.stack([shade(50 * a)[None] for (a,) in points]))
+    file = tmp_path / "many.html"
+    file.write_text(make_page([many], "", ""))
+    page.goto(file.as_uri())
+    page.get_by_role("combobox", name="Which").select_option("the option with number 2")
+    wait_until(page, lambda: painted(page) == [100])
+
+
 def test_large_images_are_shrunk():
     controls = (Slider("At", 0, 1, 1, 0, (0,)),)
     large = Panel("Large", "", controls, ("Image",), lambda points: torch.zeros(1, 1, 3, 512, 256))

@@ -215,4 +215,4 @@ def eq_t_of_stylegan2(seed, pixels):
 def test_translation_equivariance_against_stylegan2(rotation):
     ours = [eq_t_of_stylegan3(seed, 3, rotation=rotation) for seed in range(3)]
     theirs = [eq_t_of_stylegan2(seed, 3) for seed in range(3)]
-    assert min(ours) > max(theirs) + 30  # seen over 5 seeds: T 62 to 76, R 84 to 95, StyleGAN2 10 to 16
+    assert min(ours) > max(theirs) + 30  # seen over 5 seeds: T 68 to 77, R 82 to 94, StyleGAN2 10 to 16

@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from gan_fast.training import Trainer, make_config
+from gan_fast import models
+from gan_fast.training import Engine, Trainer, make_config
 from gan_fast.training.checkpoint import list_checkpoints
 
 STEPS = 8
@@ -116,7 +117,8 @@ if __name__ == "__main__":
     data.mkdir()
     for i in range(5):
         Image.new("RGB", (8, 8), (50 * i, 10, 0)).save(data / f"{i}.png")
-    Trainer(config(data), folder / "imports")  # imports the rest, once for all forks
+    # Imports the rest, once for all forks; not a Trainer, as forks would miss the threads that decode images.
+    Engine(*models.build(config(data).network()), config(data).recipe(on_gpu=False))
     calls = calls_of_a_run(data, folder / "whole")
     rng = random.Random(0)
     kills = [partial(after_calls, rng.randrange(1, calls // 3)) for _ in range(6)]

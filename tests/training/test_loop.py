@@ -94,6 +94,7 @@ def test_what_a_run_leaves(tiny, tmp_path):
         "fakes-00000008.png",
         "log.jsonl",
         "reals.png",
+        "report.html",
     ]
     generator, checkpoint = load_generator(run)
     assert generator(torch.zeros(2, 8), torch.eye(10)[:2]).shape == (2, 1, 8, 8)
@@ -146,21 +147,24 @@ def test_a_signal_while_metrics_are_computed_saves_and_stops(tiny, tmp_path, met
 
 def test_a_metric_that_fails_is_reported_and_training_goes_on(tiny, tmp_path, metrics):
     trainer = Trainer(tiny(), tmp_path / "r")
-    trainer.metrics.labels = torch.tensor([99])
+    trainer.evaluation.metrics.labels = torch.tensor([99])
     assert trainer.run()
     assert [set(r) - {"kind", "step", "kimg"} for r in evaluations(tmp_path / "r")] == [{"grid", "metric_error"}] * 2
 
 
-def test_the_best_checkpoint_is_kept(tiny, tmp_path, monkeypatch):
+def test_the_best_checkpoint_is_kept(tiny, tmp_path, metrics):
     class Metrics:
-        labels, real_halves = torch.arange(2), {"fd_digits": 0.3, "recall": 0.9}
+        labels, real_halves = torch.arange(2), {"fd_digits": 0.3, "recall": 0.9, "coverage": 0.9}
         values = iter([9.0, 5.0, 2.0, 4.0, 3.0])
 
-        def __call__(self, images, labels):
-            return {"fd_digits": next(self.values), "recall": 0.5}
+        def __init__(self):
+            self.protocol = {"revision": 1, "resize": "none", "reference": "two images"}
 
-    monkeypatch.setattr("gan_fast.training.loop.DigitsMetrics", Metrics)
+        def __call__(self, images, labels):
+            return {"samples": 2, "fd_digits": next(self.values), "recall": 0.5, "coverage": 0.5}
+
     trainer = Trainer(tiny(eval_kimg=0.016, checkpoint_kimg=1000, keep_checkpoints=1), tmp_path)
+    trainer.evaluation.make_metrics = Metrics
     trainer.run()
     assert [p.name for p in list_checkpoints(tmp_path)] == [
         "checkpoint-00000004.safetensors",
@@ -203,16 +207,21 @@ def test_a_run_without_a_checkpoint_can_begin_anew(tiny, tmp_path):
         Trainer(tiny(), tmp_path / "r", restart=True)
 
 
-def test_images_without_classes(tiny, tmp_path):
+@pytest.mark.parametrize("count", [9, 16])
+def test_images_without_classes(tiny, tmp_path, metrics, count):
+    """Of nine images a half is too small for metrics, which the log says; with 16 there are metrics and curves."""
     from PIL import Image
 
-    for i in range(9):
+    for i in range(count):
         Image.new("RGB", (8, 8), (20 * i, 10, 0)).save(tmp_path / f"{i}.png")
     model = {"img_resolution": 8, "img_channels": 3, "channel_base": 64, "channel_max": 8, "z_dim": 8, "w_dim": 8}
-    trainer = Trainer(tiny(data=str(tmp_path), model=model), tmp_path / "run")
+    trainer = Trainer(tiny(data=str(tmp_path), model=model, kimg=0.016), tmp_path / "run")
     assert trainer.network.c_dim == 0
     assert trainer.run()
-    assert "fd_digits" not in evaluations(tmp_path / "run")[-1]
+    last = evaluations(tmp_path / "run")[-1]
+    assert ("fd_filters" in last) == (count == 16)
+    assert ("9 images are too few" in last.get("metric_error", "")) == (count == 9)
+    assert (tmp_path / "run" / "curves.png").exists() == (count == 16)
 
 
 def test_runs_are_numbered(tmp_path):

@@ -1,0 +1,48 @@
+import time
+
+import pytest
+import torch
+
+from gan_fast.training.clock import START, Clock
+
+
+def test_parts_add_up_to_steps():
+    clock = Clock(torch.device("cpu"))
+    for _ in range(2):
+        clock(START)
+        time.sleep(0.002)
+        clock("data")
+        clock("Gmain")
+    time.sleep(0.05)  # between steps
+    steps, parts = clock.take()
+    assert len(steps) == 2
+    assert parts.keys() == {"data", "Gmain"}
+    assert sum(parts.values()) == pytest.approx(sum(steps) / 2)
+    assert 2 <= parts["data"] < 40
+    assert clock.take() == ([], {})
+
+
+def test_on_a_gpu_marks_are_events_that_are_waited_for_once(monkeypatch):
+    class Event:
+        made, waited = 0, 0
+
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            Event.made += 1
+            self.at = float(Event.made**2)
+
+        def synchronize(self):
+            Event.waited += 1
+
+        def elapsed_time(self, later):
+            return later.at - self.at
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    clock = Clock(torch.device("cuda", 0))
+    for name in (START, "data", "Gmain", START, "data"):
+        clock(name)
+    assert Event.waited == 0
+    assert clock.take() == ([3.0 + 5.0, 9.0], {"data": (3.0 + 9.0) / 2, "Gmain": 2.5})
+    assert Event.waited == 1

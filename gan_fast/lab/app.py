@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gan_fast.explorer.app import add_control, data_uri, load_gradio
@@ -33,25 +34,24 @@ def make_app(settings: Settings) -> gradio.Blocks:
     gr = load_gradio()
     lock = threading.Lock()  # the engine seeds PyTorch's one global generator
 
-    def look(session: Session, steps: int) -> tuple[Session, str]:
+    def act(session: Session | None, action: Callable[[Session], object], steps: int = 0) -> tuple[Session, str]:
         with lock:
+            session = session or Session(settings)
+            action(session)
             return session, _html(session.advance(steps))
 
     def play(session: Session | None, steps: float) -> tuple[Session, str]:
-        return look(session or Session(settings), round(steps))
-
-    def change(session: Session | None, *values: float) -> tuple[Session, str]:
-        session = session or Session(settings)
-        try:
-            session.change(_settings(*map(float, values)))
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        return look(session, 0)
+        return act(session, lambda session: None, round(steps))
 
     def restart(session: Session | None) -> tuple[Session, str]:
-        session = session or Session(settings)
-        session.restart()
-        return look(session, 0)
+        return act(session, Session.restart)
+
+    def change(session: Session | None, *values: float) -> tuple[Session, str]:
+        try:
+            wanted = _settings(*map(float, values))
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return act(session, lambda session: session.change(wanted))
 
     with gr.Blocks(title=TITLE, fill_width=True) as app:
         gr.Markdown(f"# {TITLE}\n{TEXT}")

@@ -234,22 +234,7 @@ def config_of(generator: Generator, discriminator: stylegan2.Discriminator | Non
 
 
 def _model(file: File, networks: Mapping[str, Network], states: dict[str, dict[str, Tensor]]) -> Model:
-    hints = geometry.checked_hints(_metadata(file))
-    for network in networks.values():
-        of_network = {n: a for n, a in file.attributes.items() if n.startswith(network.prefix)}
-        hints |= geometry.hints_from(of_network)
-    generators = [role for role in ("G_ema", "G") if role in states]
-    discriminator = None
-    if generators and STYLEGAN3 in states[generators[0]]:
-        fields = geometry.of_stylegan3(states[generators[0]], _stylegan3_fields(file, networks[generators[0]]))
-        if "D" in states:
-            discriminator = geometry.of_discriminator(states["D"])
-        config: Config = geometry.stylegan3_from(fields, discriminator, hints)
-    else:
-        parts = [geometry.of_generator(states[role]) for role in generators]
-        if "D" in states:
-            parts.append(geometry.of_discriminator(states["D"], parts[0]["img_resolution"] if parts else None))
-        config = geometry.config_from(parts, hints)
+    config = _config(file, networks, states)
     try:
         with torch.device("meta"):
             built = {role: models.build(config)[role == "D"] for role in networks}
@@ -263,6 +248,22 @@ def _model(file: File, networks: Mapping[str, Network], states: dict[str, dict[s
         names = [str(i) for i in range(config.c_dim)]
     dialect = next(iter(networks.values())).dialect
     return Model(built.get("G_ema"), built.get("D"), config, built.get("G"), dialect, tuple(names), dict(file.extras))
+
+
+def _config(file: File, networks: Mapping[str, Network], states: Mapping[str, Mapping[str, Tensor]]) -> Config:
+    hints = geometry.checked_hints(_metadata(file))
+    for network in networks.values():
+        of_network = {n: a for n, a in file.attributes.items() if n.startswith(network.prefix)}
+        hints |= geometry.hints_from(of_network)
+    generators = [role for role in ("G_ema", "G") if role in states]
+    if generators and STYLEGAN3 in states[generators[0]]:
+        fields = geometry.of_stylegan3(states[generators[0]], _stylegan3_fields(file, networks[generators[0]]))
+        discriminator = geometry.of_discriminator(states["D"]) if "D" in states else None
+        return geometry.stylegan3_from(fields, discriminator, hints)
+    parts = [geometry.of_generator(states[role]) for role in generators]
+    if "D" in states:
+        parts.append(geometry.of_discriminator(states["D"], parts[0]["img_resolution"] if parts else None))
+    return geometry.config_from(parts, hints)
 
 
 def _metadata(file: File) -> dict[str, Any]:

@@ -2,7 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,20 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports triton
+
+# Ends the process with a mark if it looks up or connects to anything but this machine.
+GUARDED = """
+import sys
+def guard(event, arguments):
+    if event == "socket.connect":
+        address = arguments[1]
+        if isinstance(address, tuple) and not address[0].startswith("127."): raise SystemExit(f"LEFT: {address}")
+    if event == "socket.getaddrinfo" and arguments[0] not in ("127.0.0.1", "localhost", None):
+        raise SystemExit(f"LEFT: {arguments}")
+sys.addaudithook(guard)
+from gan_fast.cli import app
+app()
+"""
 
 
 @pytest.fixture(scope="session")
@@ -68,10 +86,10 @@ def browser() -> Iterator[object]:
         running.close()
 
 
-@pytest.fixture
-def page(browser) -> Iterator[object]:
+@contextmanager
+def open_page(browser) -> Iterator[object]:
     """A page that fails the test for an error in its scripts, and that keeps the address of every request."""
-    opened = browser.new_page()
+    opened = browser.new_page(viewport={"width": 1200, "height": 900})
     opened.set_default_timeout(60_000)
     opened.requested, errors = [], []
     opened.on("request", lambda request: opened.requested.append(request.url))
@@ -79,3 +97,43 @@ def page(browser) -> Iterator[object]:
     yield opened
     opened.close()
     assert not errors
+
+
+@pytest.fixture
+def page(browser) -> Iterator[object]:
+    with open_page(browser) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def served(browser) -> Callable[..., AbstractContextManager[object]]:
+    """Runs a command that serves a page, in a process of its own, and opens it; neither may ask any other machine.
+
+    Afterwards the command is ended as Ctrl-C would.
+    """
+    pytest.importorskip("gradio", reason="a page in a browser is an extra")
+
+    @contextmanager
+    def serve(*arguments: object) -> Iterator[object]:
+        command = [sys.executable, "-c", GUARDED, *map(str, arguments), "--port", "0"]
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        ) as server:
+            line = server.stdout.readline()
+            if " is at http://127.0.0.1:" not in line:
+                server.kill()
+                raise AssertionError(line + server.stderr.read())
+            assert server.stdout.readline().startswith("Next: open it in a browser")
+            address = line.split()[-1]
+            with open_page(browser) as opened:
+                opened.goto(address)
+                yield opened
+                assert [url for url in opened.requested if not url.startswith((address, "data:", "blob:"))] == []
+                server.send_signal(signal.SIGINT)  # while the page is open
+                _, errors = server.communicate(timeout=60)
+            assert server.returncode == 0, errors
+            assert "LEFT" not in errors
+            assert "Traceback" not in errors
+
+    return serve

@@ -25,6 +25,7 @@ FLOORS = {
     "testing": 2,
     "training": 3,
     "explorer": 3,
+    "lab": 3,
     "cli": 4,
     "compat": 4,
     "benchmarks": 4,

@@ -19,6 +19,7 @@ from gan_fast.cli.export import export
 from gan_fast.cli.generate import generate
 from gan_fast.cli.inspect import inspect
 from gan_fast.cli.kernels import kernels
+from gan_fast.cli.lab import lab
 from gan_fast.cli.metrics import metrics
 from gan_fast.cli.project import project
 from gan_fast.cli.report import report
@@ -28,7 +29,7 @@ from gan_fast.cli.train import train
 from gan_fast.cli.verify import verify
 
 COMMANDS = (
-    *(train, report, metrics, generate, project, explore),
+    *(train, report, metrics, generate, project, explore, lab),
     *(run, inspect, convert, export),
     *(verify, kernels, roofline, doctor),
 )

@@ -47,22 +47,11 @@ def explore(
     kind = f"in {len(trained.class_names)} classes" if trained.class_names else "without classes"
     subtitle = f"A generator of {explorer.width}x{explorer.height} images {kind}: {trained.source}."
     if html is None:
-        _serve(explorer, trained.name, subtitle, port)
+        from gan_fast.explorer.app import make_app
+
+        options.serve(lambda: make_app(explorer, trained.name, subtitle), "The explorer", port)
     else:
         _write(explorer, trained.name, subtitle, html, image or [], steps)
-
-
-def _serve(explorer: Explorer, title: str, subtitle: str, port: int) -> None:
-    import threading
-    from contextlib import suppress
-
-    from gan_fast.explorer.app import serving
-
-    with serving(explorer, title, subtitle, port) as address:
-        typer.echo(f"The explorer is at {address}")
-        typer.echo("Next: open it in a browser; Ctrl-C ends it.")
-        with suppress(KeyboardInterrupt):
-            threading.Event().wait()
 
 
 def _write(explorer: Explorer, title: str, subtitle: str, out: Path, images: list[Path], steps: int) -> None:

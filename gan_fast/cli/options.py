@@ -1,10 +1,11 @@
-"""What several commands take in the same way, and the progress they show."""
+"""What several commands take in the same way, the pages they serve, and the progress they show."""
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    import gradio
     from rich.table import Table
     from torch import nn
 
@@ -120,6 +122,17 @@ def classes(option: str, text: str | None, names: Sequence[str]) -> list[int]:
     if max(chosen) >= len(names):
         raise ValueError(f"{option}: there are {len(names)} ({', '.join(names)}), got {text!r}")
     return chosen
+
+
+def serve(make: Callable[[], gradio.Blocks], name: str, port: int) -> None:
+    """Serve a page, say where, and wait for Ctrl-C."""
+    from gan_fast.explorer.app import serving
+
+    with serving(make, port) as address:
+        typer.echo(f"{name} is at {address}")
+        typer.echo("Next: open it in a browser; Ctrl-C ends it.")
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 @contextmanager

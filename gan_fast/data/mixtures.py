@@ -55,3 +55,9 @@ def grid(side: int = 5, spacing: float = 2.0, std: float = 0.05) -> Mixture:
     """side x side modes on a square grid around 0. The defaults are those of VEEGAN, arXiv 1705.07761, section 4.1."""
     ticks = spacing * (torch.arange(side) - (side - 1) / 2)
     return Mixture(torch.cartesian_prod(ticks, ticks), std)
+
+
+def line(modes: int = 4, length: float = 4.0, std: float = 0.05) -> Mixture:
+    """Modes evenly on a straight line through 0."""
+    ticks = torch.linspace(-length / 2, length / 2, modes)
+    return Mixture(torch.stack([ticks, torch.zeros(modes)], 1), std)

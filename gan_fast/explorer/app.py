@@ -6,10 +6,11 @@ import base64
 import copy
 import html
 import io
+import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ STYLE = """
 .gf-choice label { padding: 0.15rem 0.6rem; border-radius: 0.4rem; }
 .gf-choice label.selected { background: var(--primary-600); color: white; }
 .gf-choice label:focus-within { outline: 2px solid var(--primary-400); outline-offset: 1px; }
-.gf-choice input { position: absolute; opacity: 0; }
+.gf-choice input[type="radio"] { position: absolute; opacity: 0; }
 .gf-choice label span { margin: 0; }
 """
 
@@ -49,7 +50,7 @@ def make_app(explorer: Explorer, title: str, subtitle: str) -> gradio.Blocks:
     Raises:
         ValueError: gradio, an extra, is not installed.
     """
-    gr = _gradio()
+    gr = load_gradio()
     # While the noise panel draws, its planes stand in the generator: one panel at a time.
     lock = threading.Lock()
     with gr.Blocks(title=title) as app:
@@ -64,8 +65,8 @@ def make_app(explorer: Explorer, title: str, subtitle: str) -> gradio.Blocks:
 
 
 @contextmanager
-def serving(explorer: Explorer, title: str, subtitle: str, port: int = 7860) -> Iterator[str]:
-    """Within the block `make_app`'s page is served; the value is its address.
+def serving(make: Callable[[], gradio.Blocks], port: int = 7860) -> Iterator[str]:
+    """Within the block the page that `make` makes is served; the value is its address.
 
     Raises:
         ValueError: the port is taken, or gradio is not installed. Port 0 takes any that is free.
@@ -74,20 +75,23 @@ def serving(explorer: Explorer, title: str, subtitle: str, port: int = 7860) -> 
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
+            listener.listen()  # from now on browsers wait for the server, which takes a moment to start
         except OSError as error:
             raise ValueError(f"port: {HOST}:{port} cannot be had ({error.strerror}); give another") from error
-        server = _server(make_app(explorer, title, subtitle))
+        server = _server(make())
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
             yield f"http://{HOST}:{listener.getsockname()[1]}"
         finally:
+            # Pages that are still open are cut off, which the server would report as errors.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             server.should_exit = True
             thread.join()
 
 
 def _server(app: gradio.Blocks) -> uvicorn.Server:
-    gr = _gradio()
+    gr = load_gradio()
     import fastapi
     import uvicorn
 
@@ -97,17 +101,22 @@ def _server(app: gradio.Blocks) -> uvicorn.Server:
     served = gr.mount_gradio_app(
         fastapi.FastAPI(), app, path="/", theme=theme, css=STYLE, footer_links=[], ssr_mode=False
     )
-    return uvicorn.Server(uvicorn.Config(served, log_level="warning"))
+    return uvicorn.Server(uvicorn.Config(served, log_level="warning", timeout_graceful_shutdown=1))
 
 
-def _gradio() -> Any:
+def load_gradio() -> Any:
+    """The module, with its analytics off.
+
+    Raises:
+        ValueError: it is not installed.
+    """
     # Read when gradio is imported.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio
     except ImportError as error:
         raise ValueError(
-            "the explorer in a browser needs gradio: pip install 'gan-fast[lab]'; or write a page with --html"
+            "a page in a browser needs gradio: pip install 'gan-fast[lab]'; or write a page with --html"
         ) from error
     return gradio
 
@@ -120,7 +129,7 @@ def _add_panel(gr: Any, panel: Panel, lock: threading.Lock) -> None:
     gr.Markdown(panel.text)
     with gr.Row():
         with gr.Column(scale=1, min_width=300):
-            inputs = [_add_control(gr, control) for control in panel.controls]
+            inputs = [add_control(gr, control) for control in panel.controls]
             loops = [i for i, control in enumerate(panel.controls) if isinstance(control, Slider) and control.loops]
             button = gr.Button("▶ Play", size="sm", visible=bool(loops))
         with gr.Column(scale=2):
@@ -138,12 +147,13 @@ def _add_panel(gr: Any, panel: Panel, lock: threading.Lock) -> None:
         films = [
             sample.encode_animation([_picture(image) for image in part], ".webp", FILM_FPS) for part in images.unbind(1)
         ]
-        return _html([_uri(film, "webp") for film in films], panel.captions, images.shape[2:])
+        return _html([data_uri(film, "webp") for film in films], panel.captions, images.shape[2:])
 
     button.click(play, inputs, view, show_progress="hidden", api_visibility="private")
 
 
-def _add_control(gr: Any, control: Control) -> Any:
+def add_control(gr: Any, control: Control) -> Any:
+    """The control as a component; a choice's value is the option's number."""
     if isinstance(control, Slider):
         return gr.Slider(control.low, control.high, control.start, step=control.step, label=control.label)
     visible = len(control.options) > 1
@@ -172,7 +182,7 @@ def _add_projection(gr: Any, explorer: Explorer) -> None:
             report=lambda done, distance: progress((done, steps), desc=f"distance {distance:.4f}"),
         )
         frames = [_picture(image) for image in film(generator, found, FILM_FRAMES)]
-        search = _uri(sample.encode_animation(frames, ".webp", FILM_FPS), "webp")
+        search = data_uri(sample.encode_animation(frames, ".webp", FILM_FPS), "webp")
         pictures = [_png(target), search, _png(found.image)]
         captions = ("The image", "The search", f"Found: distance {found.distances[0]:.4f} → {found.distances[-1]:.4f}")
         return _html(pictures, captions, target.shape)
@@ -211,8 +221,9 @@ def _picture(image: Tensor) -> Image.Image:
 def _png(image: Tensor) -> str:
     stream = io.BytesIO()
     _picture(image).save(stream, "png", compress_level=1)
-    return _uri(stream.getvalue(), "png")
+    return data_uri(stream.getvalue(), "png")
 
 
-def _uri(data: bytes, kind: str) -> str:
+def data_uri(data: bytes, kind: str) -> str:
+    """An image of this kind ("png", ...) as an address that holds it."""
     return f"data:image/{kind};base64," + base64.b64encode(data).decode()

@@ -20,7 +20,7 @@ from gan_fast.data import to_uint8
 from gan_fast.explorer.panels import Control, Panel, Slider
 
 CHUNK = 256
-LARGEST_TILE = 128  # larger images are shrunk: a sheet of thousands must stay within WebP's 16383 pixels
+LARGEST_TILE = 128  # a sheet of thousands must stay within WebP's 16383 pixels
 PIXELS = 64  # up to this side images are kept without loss and enlarged pixel by pixel
 
 
@@ -29,6 +29,7 @@ def make_page(
     title: str,
     subtitle: str,
     report: Callable[[int], None] = lambda done: None,
+    largest: int = LARGEST_TILE,
 ) -> str:
     """The HTML text of a page with these panels; every combination of their controls' page values is drawn.
 
@@ -36,13 +37,14 @@ def make_page(
         panels: at least one; their images are grey or RGB, all of one size.
         title, subtitle: plain text.
         report: called with how many points, of `count_points`, are drawn.
+        largest: images with a longer side are shrunk to it.
     """
     done, sheets = 0, []
     for panel in panels:
         sheets.append(_Sheet())
         points = [panel.from_page(point) for point in itertools.product(*(c.page for c in _controls(panel)))]
         for part in (points[i : i + CHUNK] for i in range(0, len(points), CHUNK)):
-            sheets[-1].add(_tiles(panel.draw(part)))
+            sheets[-1].add(_tiles(panel.draw(part), largest))
             done += len(part)
             report(done)
     data = {
@@ -92,15 +94,15 @@ class _Sheet:
         sheet = tiles.unflatten(0, (-1, self.columns)).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
         picture = Image.fromarray((sheet[..., 0] if sheet.shape[2] == 1 else sheet).numpy())
         stream = io.BytesIO()
-        options = {"lossless": True} if max(self.tile) <= PIXELS else {"quality": 85}
+        options = {"lossless": True} if max(self.tile) <= PIXELS else {"quality": 75}
         picture.save(stream, "webp", method=4, **options)
         return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def _tiles(images: Tensor) -> Tensor:
-    """[N, P, C, H, W] -> uint8 [N * P, C, h, w], no side above LARGEST_TILE."""
+def _tiles(images: Tensor, largest: int) -> Tensor:
+    """[N, P, C, H, W] -> uint8 [N * P, C, h, w], no side above `largest`."""
     images = images.flatten(0, 1)
-    factor = LARGEST_TILE / max(images.shape[2:])
+    factor = largest / max(images.shape[2:])
     if factor < 1:
         images = F.interpolate(images, scale_factor=factor, mode="bilinear", antialias=True)
     return to_uint8(images)
@@ -128,7 +130,7 @@ def _describe_control(control: Control) -> dict[str, Any]:
     return {
         "kind": "slider" if slides else "list" if control.is_long else "buttons",
         "label": control.label,
-        "values": [f"{value:.3g}" if slides else control.options[value] for value in control.page],
+        "values": [f"{round(value, 3):g}" if slides else control.options[value] for value in control.page],
         "start": min(range(len(control.page)), key=lambda i: abs(control.page[i] - control.start)),
         "loops": slides and control.loops,
     }

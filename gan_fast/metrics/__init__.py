@@ -8,6 +8,7 @@ from gan_fast.metrics.frechet import frechet_distance
 from gan_fast.metrics.images import SAMPLES, ImageMetrics, load_detector
 from gan_fast.metrics.kernel import kernel_distance
 from gan_fast.metrics.neighbours import density_coverage, precision_recall
+from gan_fast.metrics.sliced import sliced_wasserstein
 
 __all__ = [
     "DigitClassifier",
@@ -20,6 +21,7 @@ __all__ = [
     "load_digit_classifier",
     "metrics_for",
     "precision_recall",
+    "sliced_wasserstein",
 ]
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from gan_fast.data.mixtures import Mixture, grid, ring
+from gan_fast.data.mixtures import Mixture, grid, line, ring
 
 
-@pytest.mark.parametrize("mixture", [ring(), grid()])
+@pytest.mark.parametrize("mixture", [ring(), grid(), line()])
 def test_samples(mixture):
     points, modes = mixture.sample(20000, torch.Generator().manual_seed(0))
     shares = torch.bincount(modes) / 20000
@@ -25,6 +25,7 @@ def test_centres():
     torch.testing.assert_close(ring().centres.norm(dim=1), torch.full([8], 2.0))
     assert grid().centres.min() == -4
     assert len(grid(3).centres) == 9
+    assert line(3, length=2.0).centres.tolist() == [[-1, 0], [0, 0], [1, 0]]
 
 
 def test_log_prob():

@@ -2,52 +2,12 @@
 
 import base64
 import io
-import os
-import signal
-import subprocess
-import sys
 
 import pytest
 import torch
 from PIL import Image
 
 from gan_fast.training import load_generator, sample
-
-# Ends the process with a mark if it looks up or connects to anything but this machine.
-GUARDED = """
-import sys
-def guard(event, arguments):
-    if event == "socket.connect":
-        address = arguments[1]
-        if isinstance(address, tuple) and not address[0].startswith("127."): raise SystemExit(f"LEFT: {address}")
-    if event == "socket.getaddrinfo" and arguments[0] not in ("127.0.0.1", "localhost", None):
-        raise SystemExit(f"LEFT: {arguments}")
-sys.addaudithook(guard)
-from gan_fast.cli import app
-app()
-"""
-
-
-@pytest.fixture(scope="module")
-def address(untrained_run):
-    """Where the explorer of the untrained run is; afterwards it is ended as Ctrl-C would."""
-    pytest.importorskip("gradio", reason="the explorer in a browser is an extra")
-    command = [sys.executable, "-c", GUARDED, "explore", str(untrained_run), "--port", "0"]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as server:
-        line = server.stdout.readline()
-        if not line.startswith("The explorer is at http://127.0.0.1:"):
-            server.kill()
-            raise AssertionError(line + server.stderr.read())
-        assert server.stdout.readline().startswith("Next: open it in a browser")
-        yield line.split()[-1]
-        server.send_signal(signal.SIGINT)
-        _, errors = server.communicate(timeout=60)
-        assert server.returncode == 0, errors
-        assert "LEFT" not in errors
-        assert "Traceback" not in errors
 
 
 def pictures(page) -> list[str]:
@@ -64,19 +24,11 @@ def wait_for_change(page, before: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def opened(browser, address):
+def opened(served, untrained_run):
     """One page for all tests: loading it is what takes time."""
-    page = browser.new_page(viewport={"width": 1200, "height": 900})
-    page.set_default_timeout(60_000)
-    requested, errors = [], []
-    page.on("request", lambda request: requested.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(address)
-    page.get_by_role("tab", name="Latent walk").wait_for()
-    yield page
-    page.close()
-    assert not errors
-    assert [url for url in requested if not url.startswith((address, "data:", "blob:"))] == []
+    with served("explore", untrained_run) as page:
+        page.get_by_role("tab", name="Latent walk").wait_for()
+        yield page
 
 
 def move(page, label: str, value: float) -> list[str]:

@@ -1,7 +1,7 @@
 """gan_fast: fast layers, models and training for StyleGAN-family networks.
 
-`gan_fast.load(path)` reads StyleGAN2 checkpoints of every common dialect, `gan_fast.save(path, model)` writes them;
-`gan_fast.patch(module)` swaps the layers of other people's networks for fast ones.
+`gan_fast.load(path)` reads StyleGAN2 and StyleGAN3 checkpoints of every common dialect, `gan_fast.save(path, model)`
+writes them; `gan_fast.patch(module)` swaps the layers of other people's networks for fast ones.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def convert(
     ] = None,
     discriminator: Annotated[bool, typer.Option(help="Take the discriminator along.")] = True,
 ) -> None:
-    """Write a StyleGAN2 checkpoint in another project's format.
+    """Write a StyleGAN2 or StyleGAN3 checkpoint in another format.
 
     Nothing in IN is executed. OUT is read again, and its images must be those of IN; otherwise the exit code is 2.
 

@@ -1,9 +1,9 @@
-"""Checkpoints of the StyleGAN2 family, whoever wrote them: `load`, `save`, `inspect`, `convert`.
+"""Checkpoints of StyleGAN2 and StyleGAN3, whoever wrote them: `load`, `save`, `inspect`, `convert`.
 
 A file is read as names and tensors (`gan_fast.compat.pickles`, safetensors), networks are found in it by a name that
 each dialect alone has, renamed by `gan_fast.compat.dialects`, and their geometry follows from shapes. What shapes do
-not show (clamps, group sizes) is read from the attributes that NVlabs' pickles and our own files keep; the other
-dialects fix it.
+not show (clamps, group sizes, the bands of StyleGAN3) is read from the attributes that NVlabs' pickles and our own
+files keep; the other dialects fix it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gan_fast import models
 from gan_fast.compat import geometry
-from gan_fast.compat.files import File, Network, check_size, find_networks, open_file, our_tensors, some
+from gan_fast.compat.files import STYLEGAN3, File, Network, check_size, find_networks, open_file, our_tensors, some
 from gan_fast.compat.pickles import CheckpointError
 from gan_fast.compat.writers import WRITERS
-from gan_fast.models import stylegan2
+from gan_fast.models import stylegan2, stylegan3
 from gan_fast.ops import setup_filter
 
 W_SAMPLES = 4096
 SELF_CHECK = 1e-5
+
+Generator = stylegan2.Generator | stylegan3.Generator
+Config = stylegan2.Config | stylegan3.Config
 
 SUFFIXES = {".safetensors": "gan_fast", ".pkl": "ada", ".pt": "rosinality", ".pth": "basicsr"}
 
@@ -36,17 +40,17 @@ class Model:
     Attributes:
         generator: the moving average where the file has one; None where it has no generator.
         discriminator: or None.
-        config: arguments that build the same pair.
+        config: arguments that build the same pair, of the generator's family.
         trained: the generator that was being trained, where the file has it beside its average.
         dialect: "gan_fast", "ada", "rosinality", "basicsr" or "mmgen".
         class_names: names of the classes; numbers where the file has no names.
         extras: what else the file says in numbers and texts: training arguments, steps.
     """
 
-    generator: stylegan2.Generator | None
+    generator: Generator | None
     discriminator: stylegan2.Discriminator | None
-    config: stylegan2.Config
-    trained: stylegan2.Generator | None = None
+    config: Config
+    trained: Generator | None = None
     dialect: str = "gan_fast"
     class_names: tuple[str, ...] = ()
     extras: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +63,7 @@ class Found:
     Attributes:
         role: "G_ema", "G" or "D".
         dialect, prefix: whose names its tensors have, and what stands before them.
-        geometry: arguments of `gan_fast.models.stylegan2.Config`, and channels at each resolution.
+        geometry: arguments of the family's Config; of StyleGAN2's also channels at each resolution.
         refused: why gan_fast does not build it, or None.
     """
 
@@ -97,15 +101,16 @@ class Summary:
 
 
 def load(path: str | Path, *, discriminator: bool = True) -> Model:
-    """Read StyleGAN2 networks from a file of any dialect, as our models, in float32 on the CPU, for evaluation.
+    """Read StyleGAN2 and StyleGAN3 networks from a file of any dialect, as our models, for evaluation.
 
-    Nothing that the file contains is executed, and no package of its dialect is needed. Images are those of the code
+    They are in float32 on the CPU. Nothing that the file contains is executed, and no package of its dialect is needed.
+    Images are those of the code
     that wrote the file. A mean latent that it lacks is the mean over 4096 latents; noise planes that it lacks are
     drawn. Both are the same every time.
 
     Args:
-        path: NVlabs' .pkl (stylegan2-ada-pytorch, and StyleGAN2 of the stylegan3 repository), rosinality's .pt,
-            BasicSR's and GFPGAN's .pth, mmgeneration's .pth, gan_fast's .safetensors.
+        path: NVlabs' .pkl (stylegan2-ada-pytorch, stylegan3), rosinality's .pt, BasicSR's and GFPGAN's .pth,
+            mmgeneration's .pth, gan_fast's .safetensors.
         discriminator: read it too, where there is one.
 
     Raises:
@@ -113,9 +118,8 @@ def load(path: str | Path, *, discriminator: bool = True) -> Model:
             the reason.
     """
     file = open_file(path)
-    fields = file.extras.get("network")
-    family = fields.get("family", "stylegan2") if isinstance(fields, dict) else "stylegan2"
-    if family != "stylegan2":
+    family = _metadata(file).get("family", "stylegan2")
+    if family not in ("stylegan2", "stylegan3"):
         raise CheckpointError(
             f"cannot load {path}: it holds networks of the family {family!r:.50}; gan_fast.training.load_generator does"
         )
@@ -140,31 +144,36 @@ def inspect(path: str | Path) -> Summary:
     refused = None
     try:
         for network in find_networks(file):
-            found.append(_describe(network))
+            found.append(_describe(file, network))
     except CheckpointError as error:
         refused = str(error)
     return Summary(file.path, file.nbytes, file.container, tensors, found, refused, file.extras, file.sources)
 
 
-def _describe(network: Network) -> Found:
-    of = geometry.of_discriminator if network.role == "D" else geometry.of_generator
+def _describe(file: File, network: Network) -> Found:
     try:
-        facts = of(our_tensors(network, load=False))
-        del facts["filter"]
+        state = our_tensors(network, load=False)
+        if network.role == "D":
+            facts = geometry.of_discriminator(state)
+        elif STYLEGAN3 in state:
+            facts = geometry.of_stylegan3(state, _stylegan3_fields(file, network))
+        else:
+            facts = geometry.of_generator(state)
+        facts.pop("filter", None)
         return Found(network.role, network.dialect, network.prefix, facts)
     except CheckpointError as error:
         return Found(network.role, network.dialect, network.prefix, {}, str(error))
 
 
-def save(path: str | Path, model: Model | stylegan2.Generator, *, dialect: str | None = None) -> Path:
+def save(path: str | Path, model: Model | Generator, *, dialect: str | None = None) -> Path:
     """Write networks as a file of a dialect, so that `load` and that dialect's own code read it.
 
     Args:
         path: the file; replaced if there.
-        model: what `load` returns, or a generator of `gan_fast.models.stylegan2`.
+        model: what `load` returns, or a generator of `gan_fast.models.stylegan2` or `stylegan3`.
         dialect: "gan_fast" (safetensors, configuration in its metadata), "ada" (a pickle whose embedded source imports
             gan_fast), "rosinality", "basicsr" (one network a file: the generator) or "mmgen"; None: by the suffix,
-            .safetensors, .pkl, .pt, .pth.
+            .safetensors, .pkl, .pt, .pth. StyleGAN3 goes into "gan_fast" alone.
 
     Raises:
         ValueError: the dialect is unknown, or cannot express the networks; says what it cannot.
@@ -175,6 +184,8 @@ def save(path: str | Path, model: Model | stylegan2.Generator, *, dialect: str |
         raise ValueError(f"dialect: got {dialect!r}, takes {', '.join(WRITERS)}")
     if isinstance(model, nn.Module):
         model = Model(model, None, config_of(model))
+    if isinstance(model.config, stylegan3.Config) and dialect != "gan_fast":
+        raise ValueError(f"dialect: {dialect} cannot express StyleGAN3 networks, only gan_fast (.safetensors) can")
     from gan_fast.training.checkpoint import write_atomically  # loads what trains; reading needs none of it
 
     write_atomically(path, lambda file: WRITERS[dialect](model, file))
@@ -207,8 +218,10 @@ def convert(
     return again, error
 
 
-def config_of(generator: stylegan2.Generator, discriminator: stylegan2.Discriminator | None = None) -> stylegan2.Config:
+def config_of(generator: Generator, discriminator: stylegan2.Discriminator | None = None) -> Config:
     """The configuration that builds networks like these."""
+    if isinstance(generator, stylegan3.Generator):
+        return generator.config
     parts = [geometry.of_generator(generator.state_dict())]
     hints = geometry.hints_from(geometry.attributes_of(generator))
     if discriminator is not None:
@@ -221,20 +234,12 @@ def config_of(generator: stylegan2.Generator, discriminator: stylegan2.Discrimin
 
 
 def _model(file: File, networks: Mapping[str, Network], states: dict[str, dict[str, Tensor]]) -> Model:
-    fields = file.extras.get("network")
-    hints = geometry.checked_hints(fields if isinstance(fields, dict) else {})
-    for network in networks.values():
-        of_network = {n: a for n, a in file.attributes.items() if n.startswith(network.prefix)}
-        hints |= geometry.hints_from(of_network)
-    parts = [geometry.of_generator(states[role]) for role in ("G_ema", "G") if role in states]
-    if "D" in states:
-        parts.append(geometry.of_discriminator(states["D"], parts[0]["img_resolution"] if parts else None))
-    config = geometry.config_from(parts, hints)
+    config = _config(file, networks, states)
     try:
         with torch.device("meta"):
-            built = {role: stylegan2.build(config)[role == "D"] for role in networks}
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise CheckpointError(f"its shapes are no StyleGAN2's: {error}") from None
+            built = {role: models.build(config)[role == "D"] for role in networks}
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise CheckpointError(f"its shapes are no StyleGAN's: {error}") from None
     for role, module in built.items():
         geometry.check_attributes(module, file.attributes, networks[role].prefix)
         _assign(role, module, states[role], config, _latent(file, config) if role == "G_ema" else None)
@@ -245,13 +250,41 @@ def _model(file: File, networks: Mapping[str, Network], states: dict[str, dict[s
     return Model(built.get("G_ema"), built.get("D"), config, built.get("G"), dialect, tuple(names), dict(file.extras))
 
 
-def _assign(role: str, module: nn.Module, state: dict[str, Tensor], config: stylegan2.Config, latent: Any) -> None:
+def _config(file: File, networks: Mapping[str, Network], states: Mapping[str, Mapping[str, Tensor]]) -> Config:
+    hints = geometry.checked_hints(_metadata(file))
+    for network in networks.values():
+        of_network = {n: a for n, a in file.attributes.items() if n.startswith(network.prefix)}
+        hints |= geometry.hints_from(of_network)
+    generators = [role for role in ("G_ema", "G") if role in states]
+    if generators and STYLEGAN3 in states[generators[0]]:
+        fields = geometry.of_stylegan3(states[generators[0]], _stylegan3_fields(file, networks[generators[0]]))
+        discriminator = geometry.of_discriminator(states["D"]) if "D" in states else None
+        return geometry.stylegan3_from(fields, discriminator, hints)
+    parts = [geometry.of_generator(states[role]) for role in generators]
+    if "D" in states:
+        parts.append(geometry.of_discriminator(states["D"], parts[0]["img_resolution"] if parts else None))
+    return geometry.config_from(parts, hints)
+
+
+def _metadata(file: File) -> dict[str, Any]:
+    """What our own files say of their configuration."""
+    fields = file.extras.get("network")
+    return fields if isinstance(fields, dict) else {}
+
+
+def _stylegan3_fields(file: File, network: Network) -> dict[str, Any]:
+    """What a file says of its StyleGAN3 generator's configuration."""
+    fields = _metadata(file) or geometry.released_stylegan3(file.attributes.get(f"{network.prefix}_init_kwargs", {}))
+    return {key: value for key, value in fields.items() if key != "family"}
+
+
+def _assign(role: str, module: nn.Module, state: dict[str, Tensor], config: Config, latent: Any) -> None:
     """Give a module on the meta device its tensors, and those which dialects leave out."""
     draw = torch.Generator().manual_seed(0)
     wanted = module.state_dict()
     for name in wanted.keys() - state.keys():
         if name.endswith("resample_filter"):
-            state[name] = setup_filter(config.resample_filter)
+            state[name] = setup_filter(stylegan2.Config.resample_filter)  # of those who store none
     for name, x in wanted.items():
         if name not in state and name.endswith("noise_const"):
             state[name] = torch.randn(x.shape, generator=draw)
@@ -261,7 +294,7 @@ def _assign(role: str, module: nn.Module, state: dict[str, Tensor], config: styl
     if missing := wanted.keys() - state.keys():
         raise CheckpointError(f"{role} lacks {some(missing)}")
     if unknown := state.keys() - wanted.keys():
-        raise CheckpointError(f"{role} has {some(unknown)}, which gan_fast's StyleGAN2 has not")
+        raise CheckpointError(f"{role} has {some(unknown)}, which gan_fast's network has not")
     for name, x in wanted.items():
         if x.shape != state[name].shape:
             raise CheckpointError(f"{role}: {name} has shape {list(state[name].shape)}, not {list(x.shape)}")
@@ -271,7 +304,7 @@ def _assign(role: str, module: nn.Module, state: dict[str, Tensor], config: styl
         module.mapping.w_avg.copy_(_mean_latent(module) if latent is None else latent)
 
 
-def _latent(file: File, config: stylegan2.Config) -> Tensor | None:
+def _latent(file: File, config: Config) -> Tensor | None:
     """The mean latent that rosinality's files keep beside the networks, [w_dim], or once for each layer."""
     latent = file.tensors.get("latent_avg")
     if latent is None or latent.shape[-1:] != (config.w_dim,) or latent.nbytes > file.nbytes:
@@ -286,12 +319,12 @@ def _mean_latent(generator: stylegan2.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def _difference(mine: nn.Module, theirs: nn.Module, config: stylegan2.Config) -> float:
+def _difference(mine: nn.Module, theirs: nn.Module, config: Config) -> float:
     """The largest difference of what two networks compute, as a share of the largest number."""
     draw = torch.Generator().manual_seed(0)
     n = 4
     c = torch.eye(config.c_dim)[torch.arange(n) % config.c_dim] if config.c_dim else None
-    if isinstance(mine, stylegan2.Generator):
+    if isinstance(mine, Generator):
         z = torch.randn(n, config.z_dim, generator=draw) if config.z_dim else None
         a, b = (network(z, c, truncation_psi=1, noise_mode="none") for network in (mine, theirs))
     else:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from gan_fast.compat import checkpoints
-from gan_fast.models import stylegan2
 from gan_fast.ops import use_backend
 from gan_fast.training.checkpoint import write_atomically
 
@@ -23,7 +22,7 @@ class Images(nn.Module):
     Shapes: z [N, z_dim], c [N, c_dim] (generators with labels only) -> [N, img_channels, H, W], about [-1, 1].
     """
 
-    def __init__(self, generator: stylegan2.Generator, psi: float = 1.0):
+    def __init__(self, generator: checkpoints.Generator, psi: float = 1.0):
         super().__init__()
         self.generator, self.psi = generator.eval(), psi
 
@@ -31,7 +30,7 @@ class Images(nn.Module):
         return self.generator(z, c, self.psi, noise_mode="const")
 
 
-def export(path: str | Path, generator: stylegan2.Generator, *, psi: float = 1.0) -> float:
+def export(path: str | Path, generator: checkpoints.Generator, *, psi: float = 1.0) -> float:
     """Write a generator in the format of the path's suffix, read the file again and compare its images.
 
         .safetensors    weights, with the configuration in the metadata: `gan_fast.load` reads it
@@ -108,6 +107,6 @@ def _traced(model: Images) -> torch.export.ExportedProgram:
         return torch.export.export(model, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs))
 
 
-def _inputs(generator: stylegan2.Generator, n: int) -> tuple[Tensor, ...]:
+def _inputs(generator: checkpoints.Generator, n: int) -> tuple[Tensor, ...]:
     z = torch.randn(n, generator.z_dim, generator=torch.Generator().manual_seed(n))
     return (z, torch.eye(generator.c_dim)[torch.arange(n) % generator.c_dim]) if generator.c_dim else (z,)

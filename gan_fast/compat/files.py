@@ -18,16 +18,17 @@ from torch import Tensor
 from gan_fast.compat import dialects, pickles
 from gan_fast.compat.pickles import CheckpointError
 
+STYLEGAN3 = "synthesis.input.freqs"
 # The name by which a network is known: dialect, generator's, discriminator's.
 SIGNATURES = (
     ("gan_fast", "synthesis.b4.const", "b4.out.weight"),
+    ("gan_fast", STYLEGAN3),  # its discriminator is StyleGAN2's
     ("rosinality", "input.input", "convs.0.0.weight"),
     ("basicsr", "constant_input.weight", "conv_body.0.0.weight"),
     ("mmgen", "constant_input.input", "convs.0.0.conv.weight_orig"),
 )
 # Generators that are not loaded: the name by which each is known, and what it is.
 REFUSED = (
-    ("synthesis.input.freqs", "a StyleGAN3 generator, which gan_fast does not load"),
     (
         "initial_conv.weight",
         "a generator of lucidrains/stylegan2-pytorch, another architecture than StyleGAN2's here: it scales features"
@@ -54,7 +55,11 @@ class Network:
 
 @dataclass(frozen=True)
 class File:
-    """A file as names and tensors; tensors have dtype, shape, nbytes and tensor()."""
+    """A file as names and tensors; tensors have dtype, shape, nbytes and tensor().
+
+    Numbers and texts of an object of NVlabs' pickles are `attributes`; under its name and `_init_kwargs` is what it was
+    made with. The others are `extras`.
+    """
 
     path: Path
     nbytes: int
@@ -147,6 +152,8 @@ def _open_pickle(path: Path) -> File:
         elif isinstance(value, pickles.Persistent):
             attributes[name] = {}
             sources[name] = len(value.source)
+        elif isinstance(value, dict) and key == "_init_kwargs" and owner in attributes:
+            attributes[name] = {}
         elif isinstance(value, (str, int, float, NoneType)):
             if owner in attributes:
                 attributes[owner][key] = value
@@ -162,7 +169,7 @@ def find_networks(file: File) -> list[Network]:
     """The networks in the order G_ema, G, D; a generator that stands alone is G_ema."""
     found: dict[str, Network] = {}
     for dialect, *signatures in SIGNATURES:
-        for kind, signature in zip("GD", signatures, strict=True):
+        for kind, signature in zip("GD", signatures, strict=False):
             for name in file.tensors:
                 if name != signature and not name.endswith(f".{signature}"):
                     continue

@@ -1,25 +1,41 @@
-"""The arguments that build StyleGAN2 networks, from the names and shapes of their tensors, under our names."""
+"""The arguments that build StyleGAN2 networks, from the names and shapes of their tensors, under our names.
+
+Those of StyleGAN3's generator are in the file, as shapes do not tell its bands; they are checked.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from gan_fast.compat.files import some
 from gan_fast.compat.pickles import CheckpointError
-from gan_fast.models import stylegan2
+from gan_fast.models import stylegan2, stylegan3
 
 MAX_SIDE = 4096
 # What NVlabs' layers and ours keep under the same name, and images depend on.
-_ATTRIBUTES = ("activation", "up", "down", "padding", "conv_clamp", "weight_gain", "bias_gain", "group_size")
+_ATTRIBUTES = (
+    "activation",
+    "up",
+    "down",
+    "padding",
+    "conv_clamp",
+    "weight_gain",
+    "bias_gain",
+    "group_size",
+    "output_scale",
+)
+# What NVlabs' StyleGAN3 generator calls fields of `stylegan3.Config`; the others have the same names and defaults.
+_RELEASED = {"channel_base": "g_channel_base", "channel_max": "g_channel_max"}
+_KINDS = {"int": (int,), "float": (int, float), "bool": (bool,)}
 
 
 def of_generator(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Arguments of `stylegan2.Config` for a generator with these tensors; "channels" at each resolution; "filter"."""
-    layers = 0
-    while f"mapping.fc{layers}.weight" in state:
-        layers += 1
+    layers = _mapping_layers(state)
     sides = _sides(state, "synthesis.b{}.conv1.weight", 4)
     (const, first, last, rgb) = _shapes(
         state,
@@ -61,9 +77,7 @@ def of_discriminator(state: Mapping[str, Tensor], size: int | tuple[int, int] | 
         raise CheckpointError(
             "its discriminator is for images that are not square, and the file does not tell their size"
         )
-    layers = 0
-    while f"mapping.fc{layers}.weight" in state:
-        layers += 1
+    layers = _mapping_layers(state)
     labels: dict[str, Any] = {"c_dim": _c_dim(state)}
     if layers:
         labels |= {"d_num_layers": layers, "cmap_dim": None if out[0] == conv[0] else out[0]}
@@ -77,6 +91,52 @@ def of_discriminator(state: Mapping[str, Tensor], size: int | tuple[int, int] | 
         "channels": {4: conv[0], **channels},
         "filter": state.get("b8.conv1.resample_filter"),
     }
+
+
+def of_stylegan3(state: Mapping[str, Tensor], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `stylegan3.Config`, as the file has them in `fields`, for a generator with these tensors.
+
+    Raises CheckpointError for what no configuration has, or is out of range; building shows whether shapes agree.
+    """
+    kinds = {f.name: f.type for f in dataclasses.fields(stylegan3.Config)}
+    if unknown := fields.keys() - kinds.keys():
+        raise CheckpointError(f"its generator is made with {some(unknown)}, which gan_fast's StyleGAN3 has not")
+    if "img_resolution" not in fields:
+        raise CheckpointError("it does not say what its StyleGAN3 generator is made with, which shapes do not tell")
+    for key, value in fields.items():
+        known = _KINDS.get(kinds[key])
+        if known and not (type(value) in known and 0 <= value < 1e9):
+            raise CheckpointError(f"its {key} is {value!r:.50}")
+    layers = len({name.split(".")[1] for name in state if name.startswith("synthesis.L")}) - 1
+    if layers != (said := fields.get("num_layers", stylegan3.Config.num_layers)):
+        raise CheckpointError(f"its generator has {layers} layers, not {said}")
+    if max(fields["img_resolution"], fields.get("margin_size", 0)) > MAX_SIDE:
+        raise CheckpointError(f"its images, or their margins, would have more than {MAX_SIDE} x {MAX_SIDE} pixels")
+    facts = {**fields, **checked_hints(fields), "num_mapping_layers": _mapping_layers(state), "num_lowprec_res": 0}
+    facts.pop("lowprec_dtype", None)
+    return facts
+
+
+def released_stylegan3(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `stylegan3.Config` for the arguments of NVlabs' StyleGAN3 generator."""
+    fields = {_RELEASED.get(key, key): value for key, value in arguments.items()}
+    fields.pop("num_fp16_res", None)
+    fields.pop("use_radial_filters", None)  # filters of R and T differ in shape
+    if "conv_kernel" in fields:
+        fields["rotation"] = fields.pop("conv_kernel") == 1
+    return fields
+
+
+def stylegan3_from(
+    fields: Mapping[str, Any], discriminator: Mapping[str, Any] | None, hints: Mapping[str, Any]
+) -> stylegan3.Config:
+    """One configuration for `of_stylegan3`, and `of_discriminator` where there is one."""
+    seen: dict[str, Any] = {}
+    if discriminator is not None:
+        seen["channel_base"], seen["channel_max"] = _channel_rule(discriminator["channels"])
+        if "d_num_layers" in discriminator:
+            seen["d_num_layers"] = discriminator["d_num_layers"]
+    return stylegan3.Config(**{**fields, **seen, **hints})
 
 
 def config_from(parts: list[dict[str, Any]], hints: Mapping[str, Any]) -> stylegan2.Config:
@@ -111,7 +171,7 @@ def check_attributes(module: nn.Module, attributes: Mapping[str, Mapping[str, An
             a, b = ours[key], theirs[key]
             close = isinstance(a, float) and _is_number(b) and abs(a - b) <= 1e-6 * abs(a)
             if a != b and not close:
-                raise CheckpointError(f"{prefix}{name} has {key} {b!r:.50}, where gan_fast's StyleGAN2 has {a!r}")
+                raise CheckpointError(f"{prefix}{name} has {key} {b!r:.50}, where gan_fast has {a!r}")
 
 
 def hints_from(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -143,6 +203,13 @@ def checked_hints(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_number(x: Any) -> bool:
     return type(x) in (int, float) and abs(x) < 1e9
+
+
+def _mapping_layers(state: Mapping[str, Tensor]) -> int:
+    layers = 0
+    while f"mapping.fc{layers}.weight" in state:
+        layers += 1
+    return layers
 
 
 def _sides(state: Mapping[str, Tensor], name: str, first: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import pickle
 import sys
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
+from gan_fast import models
 from gan_fast.compat import dialects
 from gan_fast.models import stylegan2
 
@@ -36,7 +36,7 @@ def _write_gan_fast(model: Model, file: IO[bytes]) -> None:
     tensors = {f"{role}.{name}": x for role, state in _states(model).items() for name, x in state.items()}
     metadata = {
         "format": MODEL_FORMAT,
-        "network": json.dumps(dataclasses.asdict(model.config)),
+        "network": json.dumps(models.to_fields(model.config)),
         "class_names": json.dumps(model.class_names),
     }
     file.write(save_safetensors(tensors, metadata))

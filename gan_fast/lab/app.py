@@ -17,8 +17,8 @@ from gan_fast.training.phases import PENALTIES
 if TYPE_CHECKING:
     import gradio
 
-TICK = 0.15  # seconds
 TITLE = "The GAN lab"
+TICK = 0.15  # seconds between pictures
 TEXT = (
     "Blue points are real, orange ones are what G makes of noise. The background is what D takes each place for, and an"
     " arrow is where G's loss draws a point. What you change holds from the next step on; the networks stay."

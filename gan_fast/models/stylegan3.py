@@ -42,6 +42,8 @@ class Config:
         last_stopband_rel: the last stopband, relative to the last cutoff, which is img_resolution / 2.
         margin_size: samples that feature maps extend beyond the image on each side.
         output_scale: of the image.
+        filter_size: taps of a filter for each of its steps of up- or downsampling.
+        magnitude_ema_beta: decay of the running means of x^2, per forward pass.
         g_channel_base, g_channel_max: channels of G, min(g_channel_base / 2 / cutoff, g_channel_max).
         num_mapping_layers: fully connected layers of G's mapping; d_num_layers: of D's.
         The others are `stylegan2.Config`'s.
@@ -60,6 +62,8 @@ class Config:
     last_stopband_rel: float = 2**0.3
     margin_size: int = 10
     output_scale: float = 0.25
+    filter_size: int = 6
+    magnitude_ema_beta: float = 0.999
     g_channel_base: int = 32768
     g_channel_max: int = 512
     conv_clamp: float | None = 256
@@ -279,8 +283,8 @@ class SynthesisLayer(nn.Module):
         rotation: bool,
         conv_clamp: float | None,
         dtype: torch.dtype | None,
-        filter_size: int = 6,
-        magnitude_ema_beta: float = 0.999,
+        filter_size: int,
+        magnitude_ema_beta: float,
     ):
         super().__init__()
         self.is_torgb, self.conv_clamp, self.dtype = is_torgb, conv_clamp, dtype
@@ -357,6 +361,8 @@ class Synthesis(nn.Module):
                 rotation=config.rotation,
                 conv_clamp=config.conv_clamp,
                 dtype=LOWPREC_DTYPES[config.lowprec_dtype] if is_low else None,
+                filter_size=config.filter_size,
+                magnitude_ema_beta=config.magnitude_ema_beta,
             )
             self.names.append(f"L{i}_{after.size}_{after.channels}")
             setattr(self, self.names[-1], layer)
@@ -377,6 +383,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: Config):
         super().__init__()
+        self.config = config
         self.z_dim, self.c_dim, self.w_dim = config.z_dim, config.c_dim, config.w_dim
         self.img_resolution, self.img_channels = config.img_resolution, config.img_channels
         self.synthesis = Synthesis(config)

@@ -59,7 +59,7 @@ class Persistent(nn.Module):
     source = ""
 
     def __reduce__(self):
-        state = {**vars(self), "_init_args": (), "_init_kwargs": EasyDict(resolution=16)}
+        state = {"_init_args": (), "_init_kwargs": EasyDict(resolution=16), **vars(self)}
         meta = {"type": "class", "version": 6, "module_src": self.source, "class_name": type(self).__name__}
         return reconstruct, (meta | {"state": state},)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import nvlabs_style
+import nvlabs_style3
 import pytest
 import rosinality_style
 import torch
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 import gan_fast
 from gan_fast.compat import checkpoints, dialects
 from gan_fast.compat.pickles import CheckpointError
-from gan_fast.models import stylegan2
+from gan_fast.models import stylegan2, stylegan3
 from gan_fast.training import checkpoint
 
 CHANNELS = {4: 8, 8: 8, 16: 4}
@@ -109,6 +110,61 @@ def test_ada_gives_the_same_images(ada, canary):
     assert (model.config.conv_clamp, model.config.mbstd_group_size, model.class_names) == (2.0, 8, ("0", "1", "2"))
     assert model.extras["training_set_kwargs.path"] == "faces.zip"
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("rotation", [False, True])
+def test_stylegan3_gives_the_same_images(tmp_path, canary, rotation):
+    torch.manual_seed(5)
+    g, g_ema = (nvlabs_style3.Generator(rotation) for _ in range(2))
+    d = nvlabs_style.Discriminator(CHANNELS, c=3, clamp=2.0)
+    source = f"open({str(canary)!r}, 'w').write('executed')"
+    path = nvlabs_style.write(tmp_path / "sg3.pkl", {"G": g, "D": d, "G_ema": g_ema}, source)
+    z, c = torch.randn(8, 6), torch.eye(3)[torch.arange(8) % 3]
+    loaded = gan_fast.load(path)
+    converted, error = checkpoints.convert(path, tmp_path / "sg3.safetensors")
+    assert error == 0
+    for model in (loaded, converted):
+        assert_same(model.generator(z, c, truncation_psi=0.5), g_ema(z, c, 0.5))
+        assert_same(model.trained(z, c), g(z, c))
+        assert_same(model.discriminator(images(), c), d(images(), c))
+        a, b = model.generator.state_dict(), g_ema.state_dict()
+        assert a.keys() == b.keys()
+        assert [name for name in a if not a[name].equal(b[name])] == []
+    assert not canary.exists()
+    arguments = dict(nvlabs_style3.ARGUMENTS)
+    del arguments["num_fp16_res"]
+    g_channels = {"g_channel_base": arguments.pop("channel_base"), "g_channel_max": arguments.pop("channel_max")}
+    assert loaded.config == stylegan3.Config(
+        **arguments, **g_channels, c_dim=3, z_dim=6, w_dim=8, rotation=rotation, channel_base=64, channel_max=8,
+        d_num_layers=2, mbstd_group_size=8,
+    )  # fmt: skip
+    assert converted.config == loaded.config
+    found = checkpoints.inspect(path).networks
+    assert [(n.role, n.refused) for n in found] == [("G_ema", None), ("G", None), ("D", None)]
+    assert found[0].geometry["rotation"] == rotation
+    for dialect in ("ada", "rosinality", "basicsr", "mmgen"):
+        with pytest.raises(ValueError, match=f"{dialect} cannot express StyleGAN3"):
+            gan_fast.save(tmp_path / "other", loaded, dialect=dialect)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("img_resolution", None, "img_resolution"),
+        ("num_layers", 1 << 20, "4 layers, not 1048576"),
+        ("first_cutoff", 0.0, "no StyleGAN's"),
+        ("channel_max", 6, "lacks synthesis.L"),
+        ("filter_size", 6, r"up_filter has shape \[8\], not \[12\]"),
+        ("output_scale", 0.25, "output_scale 0.5, where gan_fast has 0.25"),
+        ("noise", "const", "made with noise"),
+    ],
+)
+def test_arguments_of_stylegan3_must_fit(tmp_path, key, value, named):
+    g = nvlabs_style3.Generator(False)
+    g._init_kwargs[key] = value
+    path = nvlabs_style.write(tmp_path / "g.pkl", {"G_ema": g}, "")
+    with pytest.raises(CheckpointError, match=named):
+        gan_fast.load(path)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 5])
@@ -352,9 +408,8 @@ def test_foreign_architectures_are_named(tmp_path):
     assert "lucidrains" in summary.refused
     assert summary.tensors["GAN.G.initial_conv.weight"] == (torch.float32, (4, 4, 3, 3))
     assert summary.extras == {"version": "1.8.9"}
-    stylegan3 = {"G.synthesis.input.freqs": torch.zeros(2, 2), "D.b4.out.weight": torch.zeros(1, 4)}
-    torch.save(stylegan3, tmp_path / "stylegan3.pt")
-    with pytest.raises(CheckpointError, match="StyleGAN3 generator"):
+    torch.save({"G.synthesis.input.freqs": torch.zeros(2, 2)}, tmp_path / "stylegan3.pt")
+    with pytest.raises(CheckpointError, match="does not say what its StyleGAN3 generator is made with"):
         gan_fast.load(tmp_path / "stylegan3.pt")
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="no network of a dialect"):

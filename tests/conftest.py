@@ -1,5 +1,6 @@
 """Fixtures that all tests share. Where there is no GPU, Triton kernels run in Triton's interpreter."""
 
+import functools
 import os
 import shutil
 import signal
@@ -117,21 +118,24 @@ def served(browser) -> Callable[..., AbstractContextManager[object]]:
     def serve(*arguments: object) -> Iterator[object]:
         command = [sys.executable, "-c", GUARDED, *map(str, arguments), "--port", "0"]
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        # Whoever runs the tests in the background may have them ignore SIGINT.
+        heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heed
         ) as server:
-            line = server.stdout.readline()
-            if " is at http://127.0.0.1:" not in line:
+            try:
+                line = server.stdout.readline()
+                assert " is at http://127.0.0.1:" in line, line
+                assert server.stdout.readline().startswith("Next: open it in a browser")
+                address = line.split()[-1]
+                with open_page(browser) as opened:
+                    opened.goto(address)
+                    yield opened
+                    assert [url for url in opened.requested if not url.startswith((address, "data:", "blob:"))] == []
+                    server.send_signal(signal.SIGINT)  # while the page is open
+                    _, errors = server.communicate(timeout=60)
+            finally:
                 server.kill()
-                raise AssertionError(line + server.stderr.read())
-            assert server.stdout.readline().startswith("Next: open it in a browser")
-            address = line.split()[-1]
-            with open_page(browser) as opened:
-                opened.goto(address)
-                yield opened
-                assert [url for url in opened.requested if not url.startswith((address, "data:", "blob:"))] == []
-                server.send_signal(signal.SIGINT)  # while the page is open
-                _, errors = server.communicate(timeout=60)
             assert server.returncode == 0, errors
             assert "LEFT" not in errors
             assert "Traceback" not in errors

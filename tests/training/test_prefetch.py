@@ -1,8 +1,8 @@
 import threading
-import time
 
 import pytest
 
+from gan_fast.training import prefetch
 from gan_fast.training.prefetch import Prefetch
 
 
@@ -21,14 +21,24 @@ def test_batches_are_made_ahead_on_one_other_thread():
     assert set(threads) == {"prefetch_0"}
 
 
-def test_waiting_is_counted():
-    with Prefetch(lambda step: time.sleep(0.05)) as batches:
+def test_waiting_is_counted(monkeypatch):
+    now, asked = [0.0], threading.Event()
+
+    def clock():
+        asked.set()
+        return now[0]
+
+    def fetch(step):
+        if step == 0:  # ends two seconds after somebody began to wait for it
+            asked.wait()
+            now[0] += 2
+
+    monkeypatch.setattr(prefetch.time, "perf_counter", clock)
+    with Prefetch(fetch) as batches:
         batches(0)
-        assert batches.waited >= 0.05
-        time.sleep(0.2)
-        before = batches.waited
+        assert batches.waited == 2
         batches(1)
-        assert batches.waited - before < 0.04
+        assert batches.waited == 2
 
 
 def test_an_error_is_raised_for_its_own_step():

@@ -1,6 +1,5 @@
 import time
 
-import pytest
 import torch
 
 from gan_fast.training.clock import START, Clock

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 C = TypeVar("C")
 
@@ -66,3 +66,33 @@ def images(img: Tensor, channels: int, size: tuple[int, int], like: Tensor) -> T
     if img.ndim != 4 or img.shape[1:] != (channels, *size):
         raise ValueError(f"img: got shape {list(img.shape)}, takes [N, {channels}, {size[0]}, {size[1]}]")
     return img.to(like.dtype)
+
+
+def check_ws(ws: Tensor, num_ws: int, w_dim: int) -> None:
+    """Raises ValueError unless ws is [N, num_ws, w_dim]."""
+    if ws.ndim != 3 or ws.shape[1:] != (num_ws, w_dim):
+        raise ValueError(f"ws: got shape {list(ws.shape)}, takes [N, {num_ws}, {w_dim}]")
+
+
+class StyleBased(nn.Module):
+    """G(z, c) = synthesis(mapping(z, c)), which a generator that inherits from this has as its modules."""
+
+    mapping: nn.Module
+    synthesis: nn.Module
+
+    def forward(
+        self,
+        z: Tensor | None,
+        c: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+        noise_mode: str = "random",
+        update_emas: bool = False,
+    ) -> Tensor:
+        """Draw images [N, img_channels, H, W], about [-1, 1], from z [N, z_dim] and c [N, c_dim].
+
+        truncation_psi 1 leaves w as it is and 0 gives w_avg's image; truncation_cutoff limits it to the first layers;
+        update_emas moves w_avg (for training steps).
+        """
+        ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas)
+        return self.synthesis(ws, noise_mode)

@@ -127,8 +127,7 @@ class Synthesis(nn.Module):
 
     def forward(self, ws: Tensor, noise_mode: str = "random") -> Tensor:
         """Draw images; noise_mode is "random", "const" (the stored planes, the same for every sample) or "none"."""
-        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws: got shape {list(ws.shape)}, takes [N, {self.num_ws}, {self.w_dim}]")
+        common.check_ws(ws, self.num_ws, self.w_dim)
         if noise_mode not in NOISE_MODES:
             raise ValueError(f"noise_mode: got {noise_mode!r}, takes {', '.join(NOISE_MODES)}")
         x = self.const.expand(len(ws), -1, -1, -1)
@@ -137,7 +136,7 @@ class Synthesis(nn.Module):
         return self.torgb(x)
 
 
-class Generator(nn.Module):
+class Generator(common.StyleBased):
     """G(z, c) = synthesis(mapping(z, c)). Arguments are in `Config`."""
 
     def __init__(self, config: Config):
@@ -147,15 +146,3 @@ class Generator(nn.Module):
         self.synthesis = Synthesis(config)
         self.num_ws = self.synthesis.num_ws
         self.mapping = Mapping(self.z_dim, self.c_dim, self.w_dim, self.num_ws, config.num_layers)
-
-    def forward(
-        self,
-        z: Tensor | None,
-        c: Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-        noise_mode: str = "random",
-        update_emas: bool = False,
-    ) -> Tensor:
-        """Draw images [N, img_channels, H, W], about [-1, 1]; arguments are those of `stylegan2.Generator.forward`."""
-        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas), noise_mode)

@@ -239,8 +239,7 @@ class Synthesis(nn.Module):
 
     def forward(self, ws: Tensor, noise_mode: str = "random") -> Tensor:
         """Draw images; noise_mode is "random", "const" (the stored planes, the same for every sample) or "none"."""
-        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws: got shape {list(ws.shape)}, takes [N, {self.num_ws}, {self.w_dim}]")
+        common.check_ws(ws, self.num_ws, self.w_dim)
         x = img = None
         i = 0
         for name in self.names:
@@ -250,7 +249,7 @@ class Synthesis(nn.Module):
         return img
 
 
-class Generator(nn.Module):
+class Generator(common.StyleBased):
     """G(z, c) = synthesis(mapping(z, c)).
 
     Args:
@@ -305,23 +304,6 @@ class Generator(nn.Module):
         )
         self.num_ws = self.synthesis.num_ws
         self.mapping = Mapping(z_dim, c_dim, w_dim, self.num_ws, num_layers)
-
-    def forward(
-        self,
-        z: Tensor | None,
-        c: Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-        noise_mode: str = "random",
-        update_emas: bool = False,
-    ) -> Tensor:
-        """Draw images [N, img_channels, H, W], about [-1, 1], from z [N, z_dim] and c [N, c_dim].
-
-        truncation_psi 1 leaves w as it is and 0 gives w_avg's image; truncation_cutoff limits it to the first layers;
-        update_emas moves w_avg (for training steps).
-        """
-        ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas)
-        return self.synthesis(ws, noise_mode)
 
 
 # ---------------------------------------------------------------- discriminator

@@ -369,8 +369,7 @@ class Synthesis(nn.Module):
 
     def forward(self, ws: Tensor, noise_mode: str = "random") -> Tensor:
         """Draw images; noise_mode is for those who call any StyleGAN's synthesis: this one has no noise."""
-        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws: got shape {list(ws.shape)}, takes [N, {self.num_ws}, {self.w_dim}]")
+        common.check_ws(ws, self.num_ws, self.w_dim)
         w, *rest = ws.unbind(1)
         x = self.input(w)
         for name, w in zip(self.names, rest, strict=True):
@@ -378,7 +377,7 @@ class Synthesis(nn.Module):
         return x.to(self.input.weight.dtype) * self.output_scale
 
 
-class Generator(nn.Module):
+class Generator(common.StyleBased):
     """G(z, c) = synthesis(mapping(z, c)). Arguments are in `Config`."""
 
     def __init__(self, config: Config):
@@ -389,15 +388,3 @@ class Generator(nn.Module):
         self.synthesis = Synthesis(config)
         self.num_ws = self.synthesis.num_ws
         self.mapping = Mapping(self.z_dim, self.c_dim, self.w_dim, self.num_ws, config.num_mapping_layers)
-
-    def forward(
-        self,
-        z: Tensor | None,
-        c: Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-        noise_mode: str = "random",
-        update_emas: bool = False,
-    ) -> Tensor:
-        """Draw images [N, img_channels, H, W], about [-1, 1]; arguments are those of `stylegan2.Generator.forward`."""
-        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas), noise_mode)

@@ -35,7 +35,7 @@ def write_zip(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def write_lmdb(path: Path, files: dict[str, bytes]) -> Path:
-    lmdb = pytest.importorskip("lmdb")
+    lmdb = pytest.importorskip("lmdb", reason="lmdb is an extra")
     with lmdb.open(str(path), map_size=2**24) as environment, environment.begin(write=True) as transaction:
         for name, data in files.items():
             transaction.put(name.encode(), data)
@@ -52,7 +52,7 @@ def write_tar(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def write_hugging_face(path: Path, files: dict[str, bytes], classes: list[int], names: list[str]) -> Path:
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="datasets is an extra")
     features = datasets.Features({"photo": datasets.Image(), "kind": datasets.ClassLabel(names=names)})
     rows = {"photo": [{"bytes": data, "path": None} for data in files.values()], "kind": classes}
     datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(path))

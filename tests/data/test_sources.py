@@ -154,7 +154,7 @@ def test_of_several_resolutions_in_an_lmdb_the_nearest_above_is_read(tmp_path):
 
 
 def test_shards_as_webdataset_writes_them(tmp_path):
-    webdataset = pytest.importorskip("webdataset")
+    webdataset = pytest.importorskip("webdataset", reason="webdataset, whose files are read, is not installed")
     for shard in range(2):
         with webdataset.TarWriter(str(tmp_path / f"x-{shard:03d}.tar")) as sink:
             for k in range(3):
@@ -186,18 +186,18 @@ def test_other_damaged_archives_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"cannot read the zip .*set\.zip"):
         open_source(path)
     (tmp_path / "data.mdb").write_bytes(b"not a database")
-    pytest.importorskip("lmdb")
+    pytest.importorskip("lmdb", reason="lmdb is an extra")
     with pytest.raises(ValueError, match="cannot read the LMDB"):
         open_source(tmp_path)
     (tmp_path / "data.mdb").unlink()
-    pytest.importorskip("datasets")
+    pytest.importorskip("datasets", reason="datasets is an extra")
     (tmp_path / "dataset_info.json").write_text("{")
     with pytest.raises(ValueError, match="cannot read the data set"):
         open_source(tmp_path)
 
 
 def test_hugging_face_sets_without_images_or_train_are_named(tmp_path):
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="datasets is an extra")
     datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(str(tmp_path / "text"))
     with pytest.raises(ValueError, match=r"no images in .*text"):
         open_source(tmp_path / "text")

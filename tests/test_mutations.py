@@ -78,6 +78,7 @@ MUTANTS = [
     Mutant("csrc/cpu/upfirdn2d.cpp", "filter not flipped", "filter_(f, flip, gain)", "filter_(f, true, gain)"),
     Mutant("csrc/cpu/upfirdn2d.cpp", "last row unwritten", "i < last; ++i, y += ", "i < last - 1; ++i, y += "),
     Mutant("csrc/cpu/upfirdn2d.cpp", "sums not kept", "store_vector<L>(sums + k * width + j, next[k]);", ";"),
+    Mutant("csrc/cpu/upfirdn2d.cpp", "what lies beside is read", "? -1 : 0;", "? -1 : -1;"),
     Mutant("csrc/cpu/bias_act.cpp", "noise of the first sample", "noise += row / t.channels * t.inner", "noise += 0"),
     Mutant("csrc/cpu/modulate.cpp", "clamp mask lost", "masks(y) ? A(0) : y > A(0)", "y > A(0)"),
     Mutant(

@@ -1,0 +1,252 @@
+"""Objectives: what their gradients, optima and losses are said to tell."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gan_fast import models, ops
+from gan_fast.claims import games, picture
+from gan_fast.claims.claim import Figure, Seen, claim
+from gan_fast.data import seeded_generator
+from gan_fast.data.mixtures import Mixture
+from gan_fast.lab import MIXTURES, Session, Settings
+from gan_fast.losses import OBJECTIVES
+from gan_fast.metrics import sliced_wasserstein
+from gan_fast.training import Engine, Recipe
+
+NETWORKS = models.preset("points", activation="lrelu")
+LEARNED = ("logistic", "least_squares", "absolute", "wasserstein", "hinge", "relativistic", "minimax")
+
+
+@claim(
+    "Where D is sure that samples are fake, the minimax generator has no gradient left, the non-saturating one has.",
+    source="Goodfellow et al. 2014, arXiv 1406.2661, section 3",
+    expects=(
+        Figure("pull on G's points, minimax", at_most=0.01),
+        Figure("pull on G's points, non-saturating", at_least=1.0),
+    ),
+)
+def saturation(seed: int) -> Seen:
+    """The lab's ring of eight; only D learns, 300 steps without a penalty, so that it becomes sure. The pull is the
+    median length of minus the gradient of G's loss at a generated point.
+    """
+    pulls = {}
+    for objective in ("minimax", "logistic"):
+        session = Session(Settings(objective=objective, penalty="none", g_lr=0.0, seed=seed))
+        pulls[objective] = [session.advance(15).arrows.norm(dim=1).median().item() for _ in range(20)]
+    steps = [15 * (i + 1) for i in range(20)]
+    curves = {name: (steps, values) for name, values in pulls.items()}
+    return Seen(
+        (pulls["minimax"][-1], pulls["logistic"][-1]),
+        picture.curves("pull of G's loss over steps of D, log scale", curves, log=True),
+    )
+
+
+class _Fixed(nn.Module):
+    """G(z) = centre + std z, which does not learn where G's rate is 0."""
+
+    def __init__(self, at: Mixture):
+        super().__init__()
+        self.z_dim, self.c_dim, self.std = 2, 0, at.std
+        self.centre = nn.Parameter(at.centres[0].clone())
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.centre + self.std * z
+
+
+@claim(
+    "The best D is p/(p + q): where G draws the data it is 1/2 everywhere, and -log 4 is the value of the game;"
+    " elsewhere the value is -log 4 + 2 JSD(p, q).",
+    source="Goodfellow et al. 2014, arXiv 1406.2661, proposition 1 and theorem 1",
+    expects=(
+        Figure("q = p: |value + log 4|", at_most=0.01),
+        Figure("q = p: mean |D - 1/2|", at_most=0.03),
+        Figure("q beside p: |value + log 4 - 2 JSD|", at_most=0.03),
+        Figure("q beside p: mean |D - p/(p + q)|", at_most=0.03),
+    ),
+)
+def best_discriminator(seed: int) -> Seen:
+    """p is a round Gaussian in the plane, and so is what G draws, at the same place or one standard deviation beside
+    it. Only D learns: 1000 steps of 256 points with rates falling to 0. Densities and JSD are the analytic ones, over
+    20,000 points.
+    """
+    p, values, drawn = Mixture(torch.tensor([[0.5, 0.0]]), 1.0), [], {}
+    across = torch.stack([torch.linspace(-3, 3, 61), torch.zeros(61)], 1)
+    for q in (p, Mixture(torch.tensor([[-0.5, 0.0]]), 1.0)):
+        _, D = games.networks(NETWORKS, seed)
+        game = Engine(_Fixed(q), D, Recipe(g_lr=0.0, d_lr=0.005, beta1=0.5, penalty="none"), seed)
+        for share in (1.0, 0.3, 0.1, 0.03):
+            game.d_adam.param_groups[0]["lr"] = 0.005 * share
+            games.train(game, games.of_mixture(p, 256, seed), 250)
+        rng = seeded_generator(seed, 0, "claims/densities")
+        real, fake = (mixture.sample(20_000, rng)[0] for mixture in (p, q))
+        with torch.no_grad():
+            value = -OBJECTIVES["logistic"].discriminator(D(real), D(fake)).mean().item()
+            judged = D(torch.cat([real, fake]))[:, 0].sigmoid()
+            along = D(across)[:, 0].sigmoid()
+        best = (p.log_prob(torch.cat([real, fake])) - q.log_prob(torch.cat([real, fake]))).sigmoid()
+        # The value at the best D is its definition: -log 4 + 2 JSD.
+        optimum = best[:20_000].log().mean().item() + (1 - best[20_000:]).log().mean().item()
+        values += [abs(value - optimum), (judged - best).abs().mean().item()]
+        where = "beside" if drawn else "at"
+        drawn[f"D, q {where} p"] = across[:, 0].tolist(), along.tolist()
+        drawn[f"p/(p+q), q {where} p"] = (
+            across[:, 0].tolist(),
+            (p.log_prob(across) - q.log_prob(across)).sigmoid().tolist(),
+        )
+    return Seen(tuple(values), picture.curves("", drawn, low=0.0, high=1.0))
+
+
+@claim(
+    "The loss of a Wasserstein critic falls as samples get better; its penalty keeps the norm of its gradient near 1.",
+    source="Arjovsky et al. 2017, arXiv 1701.07875, section 4.2; Gulrajani et al. 2017, arXiv 1704.00028, section 4",
+    expects=(
+        Figure("rank correlation of estimate and distance, gradient penalty", at_least=0.7),
+        Figure("rank correlation, clipped", at_least=0.5),
+        Figure("rank correlation, logistic D's loss without a penalty"),
+        Figure("median gradient norm between real and fake, gradient penalty", at_least=0.8, at_most=1.2),
+        Figure("median gradient norm, clipped"),
+    ),
+)
+def critic_tells_quality(seed: int) -> Seen:
+    """The lab's ring of eight, five steps of D to one of G. At 30 times over the training the critic's estimate, minus
+    its loss, is compared with the sliced Wasserstein distance of the samples. The gradient is that at random points
+    between real and generated ones, at the end.
+    """
+    correlations, norms, panels = [], [], []
+    mixture, steps = MIXTURES["ring"], list(range(50, 1501, 50))
+    real = mixture.sample(1000, seeded_generator(seed, 0, "claims/real"))[0]
+
+    def look(game: Engine, values: dict[str, Tensor]) -> tuple[float, float]:
+        return -values["Dmain"].item(), sliced_wasserstein(real, games.draw_points(game.generator))
+
+    for name, recipe in (
+        ("gradient penalty", {"objective": "wasserstein", "penalty": "wgan_gp", "gamma": 1.0, "penalty_interval": 1}),
+        ("clipped", {"objective": "wasserstein", "penalty": "none", "clip_weights": 0.1}),
+        ("logistic", {"objective": "logistic", "penalty": "none"}),
+    ):
+        game = games.engine(NETWORKS, seed, g_lr=1e-3, d_lr=2e-3, beta1=0.0, beta2=0.9, n_critic=5, **recipe)
+        seen = games.train(game, games.of_mixture(mixture, 256, seed), steps[-1], 50, look)
+        estimates, distances = (list(column) for column in zip(*seen, strict=True))
+        correlations.append(games.rank_correlation(estimates, distances))
+        share = torch.rand(1000, 1, generator=seeded_generator(seed, 0, "claims/between"))
+        between = real.lerp(games.draw_points(game.generator), share).requires_grad_()
+        norms.append(ops.r1(between, game.discriminator(between)).sqrt().median().item())
+        drawn = {"estimate": estimates, "distance": distances}
+        curves = {name: (steps, [v / max(map(abs, values)) for v in values]) for name, values in drawn.items()}
+        panels.append(picture.curves(f"{name}: {correlations[-1]:.2f}", curves))
+    return Seen((*correlations, *norms[:2]), picture.beside(*panels))
+
+
+@claim(
+    "BEGAN's measure M falls as samples get better, while k holds the balance E(G(z)) = gamma E(x).",
+    source="Berthelot et al. 2017, arXiv 1703.10717, sections 3.4 and 3.4.1",
+    expects=(
+        Figure("rank correlation of M and distance", at_least=0.7),
+        Figure("E(G(z)) / (gamma E(x)) over the second half", at_least=0.8, at_most=1.2),
+        Figure("k at the end, inside its bounds", at_least=0.001, at_most=0.999),
+        Figure("distance at the end / at the start", at_most=0.5),
+    ),
+)
+def began_measure(seed: int) -> Seen:
+    """Points of the lab's line of four, an autoencoder with a code of one number as D, gamma 0.5, k's rate 0.02, 3000
+    steps; M and the sliced Wasserstein distance at every 100th.
+    """
+    gamma, mixture = 0.5, MIXTURES["line"]
+    config = models.preset("points-energy", activation="lrelu", energy_power=1.0)
+    rates = {"g_lr": 5e-4, "d_lr": 1e-3, "beta1": 0.5, "began_gamma": gamma, "began_rate": 0.02}
+    game = games.engine(config, seed, objective="began", penalty="none", **rates)
+    real = mixture.sample(1000, seeded_generator(seed, 0, "claims/real"))[0]
+
+    @torch.no_grad()
+    def look(game: Engine, values: dict[str, Tensor]) -> tuple[float, ...]:
+        fake = games.draw_points(game.generator)
+        balance = game.discriminator(fake).mean() / (gamma * game.discriminator(real).mean())
+        return values["began_m"].item(), sliced_wasserstein(real, fake), game.began_k.item(), balance.item()
+
+    seen = games.train(game, games.of_mixture(mixture, 256, seed), 3000, 100, look)
+    measures, distances, ks, balances = (list(column) for column in zip(*seen, strict=True))
+    steps = [100 * (i + 1) for i in range(len(seen))]
+    drawn = {"M": (steps, measures), "distance": (steps, distances), "k": (steps, ks)}
+    half = balances[len(balances) // 2 :]
+    points = {"real": real[:400], "generated": games.draw_points(game.generator, 400)}
+    return Seen(
+        (
+            games.rank_correlation(measures, distances),
+            math.fsum(half) / len(half),
+            ks[-1],
+            distances[-1] / distances[0],
+        ),
+        picture.beside(picture.curves("M, distance and k", drawn, low=0.0), picture.plane("", points, 3.0)),
+    )
+
+
+@claim(
+    "R1 at every k-th step, weighted by k, is R1 at every step in expectation.",
+    source="Karras et al. 2020, arXiv 1912.04958, section 3.1, lazy regularization",
+    expects=(
+        Figure("mean gradient, every 4th step, against that of every step: relative error", at_most=0.1),
+        Figure("distance after training, every step"),
+        Figure("distance after training, every 4th / every step", at_least=0.6, at_most=1.6),
+        Figure("distance after training, every 16th / every step", at_least=0.6, at_most=1.6),
+    ),
+)
+def lazy_penalty(seed: int) -> Seen:
+    """The lab's ring of eight. First with networks that stay as they are: the mean over 400 steps of R1's gradient in
+    D's weights, taken at every step, and at every 4th, weighted by 4. Then training for 800 steps with intervals 1, 4
+    and 16.
+    """
+    mixture, steps = MIXTURES["ring"], list(range(40, 801, 40))
+    batches = games.of_mixture(mixture, 256, seed)
+    real = mixture.sample(1000, seeded_generator(seed, 0, "claims/real"))[0]
+
+    def look(game: Engine, values: dict[str, Tensor]) -> float:
+        return sliced_wasserstein(real, games.draw_points(game.averages.modules["G_ema"]))
+
+    def play(interval: int) -> Engine:
+        rates = {"g_lr": 4e-3, "d_lr": 4e-3, "beta2": 0.9}
+        return games.engine(NETWORKS, seed, gamma=2.0, penalty_interval=interval, **rates)
+
+    means, seen = [], {}
+    for interval in (1, 4):
+        game = play(interval)
+        phase = next(phase for phase in game.phases if phase.name == "Dreg")
+        total = 0.0
+        for step in range(0, 400, interval):
+            x, _ = batches(step)
+            game.gradients(phase, x, x.new_zeros(len(x), 0))
+            total = total + torch.cat([p.grad.flatten() for p in phase.parameters if p.grad is not None])
+        means.append(total / 400)
+    for interval in (1, 4, 16):
+        seen[f"every {interval}"] = steps, games.train(play(interval), batches, steps[-1], 40, look)
+    distances = [curve[-1] for _, curve in seen.values()]
+    error = ((means[1] - means[0]).norm() / means[0].norm()).item()
+    return Seen(
+        (error, distances[0], distances[1] / distances[0], distances[2] / distances[0]),
+        picture.curves("distance of the average's points", seen, low=0.0),
+    )
+
+
+@claim(
+    "Every objective teaches the same networks the same mixture.",
+    source="Goodfellow 2014; Mao 2016, arXiv 1611.04076; Arjovsky 2017; Lim and Ye 2017, arXiv 1705.02894; Huang 2024",
+    expects=tuple(
+        Figure(f"{name}: {what}", **bound)
+        for name in (*LEARNED, "ebgan")
+        for what, bound in (("modes", {"at_least": 8}), ("distance", {"at_most": 0.35}))
+    ),
+)
+def objectives(seed: int) -> Seen:
+    """The lab's ring of eight for 600 steps: R1 with weight 2 (Wasserstein: its gradient penalty; EBGAN: none). Real
+    points are 0.10 to 0.12 from as many others.
+    """
+    values, panels = [], []
+    for objective in (*LEARNED, "ebgan"):
+        penalty = {"wasserstein": "wgan_gp", "ebgan": "none"}.get(objective, "r1")
+        seen = Session(Settings(objective=objective, penalty=penalty, seed=seed)).advance(600)
+        values += [seen.records[-1].modes, seen.records[-1].divergence]
+        panels.append(picture.plane(objective, {"real": seen.real, "generated": seen.fake}, 3.0))
+    return Seen(tuple(values), picture.below(picture.beside(*panels[:4]), picture.beside(*panels[4:])))

@@ -36,7 +36,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Seen:
-    """What an experiment yields with one seed: a value for each of its claim's figures, in their order, and a picture."""
+    """What an experiment yields with one seed: a value for each figure of its claim, in order, and a picture."""
 
     values: tuple[float, ...]
     picture: Image.Image

@@ -14,7 +14,7 @@ from gan_fast.data import BatchSampler, ImageSet, digits, seeded_generator
 from gan_fast.data.image_set import one_hot
 from gan_fast.data.mixtures import Mixture
 from gan_fast.metrics import DigitsMetrics
-from gan_fast.training import Engine, Recipe
+from gan_fast.training import Engine, Recipe, make_config
 
 Batches = Callable[[int], tuple[Tensor, Tensor | None]]
 
@@ -36,9 +36,9 @@ def of_mixture(mixture: Mixture, n: int, seed: int) -> Batches:
     return lambda step: (mixture.sample(n, seeded_generator(seed, step, "claims"))[0], None)
 
 
-def of_images(data: ImageSet, n: int, seed: int, labels: bool = True) -> Batches:
-    """Batches of n images, with their labels or without."""
-    sampler = BatchSampler(data.labels, n, seed)
+def of_images(data: ImageSet, n: int, seed: int, labels: bool = True, group: int = 1) -> Batches:
+    """Batches of n images, with their labels or without, in groups of one class."""
+    sampler = BatchSampler(data.labels, n, seed, group)
 
     def batch(step: int) -> tuple[Tensor, Tensor | None]:
         x, c = data.batch(sampler(step))
@@ -95,21 +95,18 @@ def measure_digits(generator: nn.Module) -> dict[str, float]:
     return digits_metrics()(draw_digits(generator), labels)
 
 
-@lru_cache
-def dcgan(seed: int, steps: int = 400) -> Engine:
-    """The DCGAN of docs/models.md, after so many batches of 32 digits with labels."""
-    game = engine(models.preset("dcgan-digits"), seed, gamma=1.0, penalty_interval=4, beta1=0.5, ema_kimg=1.0)
-    train(game, of_images(digits(16), 32, seed), steps)
-    return game
+def of_preset(name: str, seed: int, **changes: Any) -> Engine:
+    """A preset's networks for 16x16 digits, with the recipe that `gan-fast train --preset` takes, but for changes."""
+    config = make_config(preset=name, **changes)
+    return Engine(*networks(config.network(), seed), config.recipe(on_gpu=False), seed)
 
 
 @lru_cache
-def stylegan2_digits(seed: int, steps: int = 400, path_length: float = 0.0) -> Engine:
-    """The networks and, but for style mixing, the recipe of the digits demo, after so many batches of 32."""
-    recipe = {"g_lr": 6e-3, "d_lr": 6e-3, "gamma": 25.0, "penalty_interval": 4, "mode_seeking": 0.003}
-    game = engine(models.preset("digits"), seed, path_length=path_length, ema_kimg=3.0, ema_ramp=0.1, **recipe)
-    train(game, of_images(digits(16), 32, seed), steps)
-    return game
+def trained(name: str, seed: int, steps: int, **changes: Any) -> Engine:
+    """The same after so many batches of 32 digits with their labels."""
+    engine = of_preset(name, seed, **changes)
+    train(engine, of_images(digits(16), 32, seed, group=engine.recipe.class_group), steps)
+    return engine
 
 
 def rank_correlation(a: list[float], b: list[float]) -> float:

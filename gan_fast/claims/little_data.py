@@ -47,7 +47,7 @@ def _holes(images: Tensor) -> float:
     ),
 )
 def augmentation_leaks(seed: int) -> Seen:
-    """DCGANs without labels on 16x16 digits, 400 batches of 32, cutout of half the side; a hole is a square of 6x6
+    """DCGANs without labels on 16x16 digits, 200 batches of 32, cutout of half the side; a hole is a square of 6x6
     pixels of the value that cutout leaves.
     """
     data = digits(16)
@@ -56,7 +56,7 @@ def augmentation_leaks(seed: int) -> Seen:
     def cut(step: int) -> tuple[Tensor, None]:
         return diff_augment(batches(step)[0], POLICY, seeded_generator(seed, step, "claims/cut")), None
 
-    holes, distances, rows = [_holes(torch.cat([cut(step)[0] for step in range(20)]))], [], []
+    holes, distances, rows = [_holes(torch.cat([cut(step)[0] for step in range(15)]))], [], []
     for name, where in (
         ("reals only", "reals"),
         ("D's step only", "step"),
@@ -67,7 +67,7 @@ def augmentation_leaks(seed: int) -> Seen:
             gamma=1.0, penalty_interval=4, beta1=0.5, ema_kimg=1.0, augment=POLICY if where == "both" else "none"
         )
         game = Engine(G, _AugmentedInItsStep(D) if where == "step" else D, recipe, seed)
-        games.train(game, cut if where == "reals" else batches, 400)
+        games.train(game, cut if where == "reals" else batches, 200)
         average = game.averages.modules["G_ema"]
         drawn = games.draw_digits(average)
         holes.append(_holes(drawn))
@@ -89,7 +89,7 @@ def augmentation_leaks(seed: int) -> Seen:
     ),
 )
 def ada_steers(seed: int) -> Seen:
-    """A DCGAN without labels on 100 of the digits, 800 batches of 32; p may go from 0 to 1 in 10 kimg. r_t is the mean
+    """A DCGAN without labels on 100 of the digits, 300 batches of 32; p may go from 0 to 1 in 5 kimg. r_t is the mean
     sign of D's logits of real images.
     """
     few = digits(16).subset(torch.randperm(1797, generator=seeded_generator(seed, 0, "claims/few"))[:100])
@@ -107,14 +107,14 @@ def ada_steers(seed: int) -> Seen:
             penalty_interval=4,
             beta1=0.5,
             augment=augment,
-            ada_kimg=10.0,
+            ada_kimg=5.0,
         )
-        seen = torch.tensor(games.train(game, batches, 800, 1, look))
-        means = seen.unflatten(0, (40, 20)).mean(1)
-        steps = [20 * (i + 1) for i in range(40)]
+        seen = torch.tensor(games.train(game, batches, 300, 1, look))
+        means = seen.unflatten(0, (15, 20)).mean(1)
+        steps = [20 * (i + 1) for i in range(15)]
         r_t[name], ps[name] = (steps, means[:, 0].tolist()), (steps, means[:, 1].tolist())
-    ends = {name: sum(values[-8:]) / 8 for name, (_, values) in r_t.items()}
-    r_t["target"] = ps["none"][0], [0.6] * 40
+    ends = {name: sum(values[-3:]) / 3 for name, (_, values) in r_t.items()}
+    r_t["target"] = ps["none"][0], [0.6] * 15
     return Seen(
         (ends["none"], ends["ADA"], ps["ADA"][1][-1]),
         picture.beside(

@@ -14,7 +14,7 @@ from gan_fast.training import sample
 SCALE = 2  # everything is drawn so much larger and then reduced, which smooths its edges
 INK, SOFT, LINE = (30, 36, 46), (110, 118, 130), (226, 229, 234)
 COLOURS = ((20, 92, 160), (206, 72, 10), (34, 128, 70), (140, 60, 150), (150, 110, 20), (90, 90, 90))
-WIDTH, HEIGHT = 330, 220
+WIDTH, HEIGHT = 350, 220
 LEFT, TOP, BOTTOM, RIGHT = 46, 44, 22, 10
 DOT = 1.6
 
@@ -84,7 +84,7 @@ def plane(title: str, points: Mapping[str, Tensor], reach: float) -> Image.Image
 def images(title: str, drawn: Tensor, columns: int, min_side: int = 32) -> Image.Image:
     """Images [N, C, H, W] in [-1, 1], so many in a row."""
     grid = sample.grid(drawn, columns, min_side).convert("RGB")
-    width = max(grid.width, math.ceil(_font(13).getlength(title) / SCALE))
+    width = max(grid.width, math.ceil(_font(13).getlength(title) / SCALE) + 4)
     image, _ = _sheet(width, 22, title)
     sheet = Image.new("RGB", (width, grid.height + 22), "white")
     sheet.paste(image.reduce(SCALE), (0, 0))
@@ -124,7 +124,7 @@ def _legend(canvas: ImageDraw.ImageDraw, names: Sequence[str]) -> None:
     for name, colour in zip(names, COLOURS, strict=False):
         canvas.ellipse([x, 27 * SCALE, x + 6 * SCALE, 33 * SCALE], colour)
         canvas.text((x + 9 * SCALE, 30 * SCALE), name, SOFT, _font(11), anchor="lm")
-        x += 20 * SCALE + canvas.textlength(name, _font(11))
+        x += 17 * SCALE + canvas.textlength(name, _font(11))
 
 
 @lru_cache

@@ -104,14 +104,14 @@ def run(
     return {claim.name: results[claim.name] for claim in claims}
 
 
-def play(claim: Claim, seeds: int, out: Path) -> Result:
-    """Run a claim's experiment with each seed, and keep what was seen."""
+def play(claim: Claim, seeds: int, out: Path, key: str) -> Result:
+    """Run a claim's experiment with each seed, and keep what was seen under its key."""
     torch.set_num_threads(1)
     start = time.process_time()
     seen = [claim.experiment(seed) for seed in seeds_of(claim, seeds)]
     names = [figure.name for figure in claim.figures]
     result = Result(
-        _key(claim, seeds),
+        key,
         tuple(dict(zip(names, each.values, strict=True)) for each in seen),
         time.process_time() - start,
         f"{datetime.now(UTC):%Y-%m-%d}",
@@ -125,13 +125,14 @@ def play(claim: Claim, seeds: int, out: Path) -> Result:
 
 
 def _run(todo: Sequence[Claim], seeds: int, out: Path, jobs: int) -> Iterator[tuple[Claim, Result | Exception]]:
+    keys = {claim.name: _key(claim, seeds) for claim in todo}  # of the code as it is now, whoever edits it meanwhile
     if jobs == 1:
         for claim in todo:
-            yield claim, _outcome(lambda claim=claim: play(claim, seeds, out))
+            yield claim, _outcome(lambda claim=claim: play(claim, seeds, out, keys[claim.name]))
         return
     # Not forked, as threads of torch do not survive it.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        running = {pool.submit(_play_by_name, claim.name, seeds, out): claim for claim in todo}
+        running = {pool.submit(_play_by_name, claim.name, seeds, out, keys[claim.name]): claim for claim in todo}
         for done in as_completed(running):
             yield running[done], _outcome(done.result)
 
@@ -143,10 +144,10 @@ def _outcome(call: Callable[[], Result]) -> Result | Exception:
         return error
 
 
-def _play_by_name(name: str, seeds: int, out: Path) -> Result:
+def _play_by_name(name: str, seeds: int, out: Path, key: str) -> Result:
     from gan_fast.claims import CLAIMS
 
-    return play(CLAIMS[name], seeds, out)
+    return play(CLAIMS[name], seeds, out, key)
 
 
 def _key(claim: Claim, seeds: int) -> str:

@@ -26,7 +26,7 @@ MIXTURES: dict[str, Mixture] = {
     "pair": line(2, length=3.0, std=0.3),
 }
 # What these discriminators return is an energy: low where a point is real.
-ENERGIES = ("ebgan",)
+ENERGIES = ("ebgan", "began")
 BATCH = 256
 LATTICE = 48  # squared, a multiple of BATCH
 

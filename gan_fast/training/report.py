@@ -285,6 +285,9 @@ def _losses(progress: Sequence[Record]) -> str:
     others += (
         ("path_length", "Path length", "Its running mean."),
         ("ada_p", "ADA's p", "Probability of augmentation."),
+        ("began_m", "BEGAN's M", "It falls as samples improve, whatever the losses do."),
+        ("began_k", "BEGAN's k", "How much D cares for generated images."),
+        ("level", "Growth", "Stage that fades in: 0 is 4x4, 1 is 8x8, ..."),
     )
     return _section(
         "Losses",

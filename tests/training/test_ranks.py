@@ -24,6 +24,8 @@ RECIPE = Recipe(
     mode_seeking=0.1,
     class_group=2,
     translate=0.25,
+    unroll=1,
+    historical=0.1,
 )
 PHASES = ("Gmain", "Greg", "Dmain", "Dreg")
 STEPS = {"one": 3, "two": 6, "all": 8}
@@ -60,6 +62,10 @@ def config(data, steps):
         augment="ada",
         ada_p=0.3,
         ada_kimg=1.0,
+        objective="began",
+        began_rate=0.01,
+        optimizer="optimistic_adam",
+        historical=0.1,
         mirror=True,
         eval_kimg=1000,
         checkpoint_kimg=1000,
@@ -120,6 +126,8 @@ def test_from_one_rank_to_two_and_back(two_ranks):
         for key, value in weights.items():
             torch.testing.assert_close(found.weights[name][key], value, rtol=1e-3, atol=1e-4)
     assert 0 < last.engine.ada_p == whole.engine.ada_p < 0.3
+    assert 0 < last.engine.began_k < 1
+    torch.testing.assert_close(last.engine.began_k, whole.engine.began_k)
 
 
 @pytest.mark.parametrize(

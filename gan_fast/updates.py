@@ -111,6 +111,8 @@ def unrolled(
 
     theta = {name: p.detach().requires_grad_() for name, p in discriminator.named_parameters()}
     for _ in range(k):
-        gradients = torch.autograd.grad(loss(at(theta)), list(theta.values()), create_graph=True)
+        gradients = torch.autograd.grad(
+            loss(at(theta)), list(theta.values()), create_graph=True, allow_unused=True, materialize_grads=True
+        )
         theta = {name: p - lr * g for (name, p), g in zip(theta.items(), gradients, strict=True)}
     return at(theta)

@@ -220,7 +220,7 @@ def test_bfloat16_is_near_float32(device, batch):
         ("digits", {"path_length": 2.0, "augment": "ada", "ada_p": 0.3, "ema_extra_kimg": (0.05,)}),
         ("digits", {"optimizer": "optimistic_adam", "penalty_interval": 1, "historical": 0.1, "unroll": 1}),
         ("began-digits", {"objective": "began", "began_rate": 0.1, "penalty": "none"}),
-        ("progressive-digits", {"grow_kimg": 0.006}),
+        ("progressive-digits", {"grow_kimg": 0.006, "unroll": 1}),
     ],
 )
 def test_a_state_goes_on_where_it_was_taken(device, batch, preset, recipe):

@@ -66,7 +66,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "stylegan2-512": _STYLEGAN2,
     "stylegan2-1024": _STYLEGAN2,
 }
-# What presets of a family get that have no entry above: the game and the rates of its paper, without its schedules.
+# What presets of a family get that have no entry above: the game and the rates of its paper; schedules
+# other than growth are left out.
 FAMILIES: dict[str, dict[str, Any]] = {
     "biggan": {"objective": "hinge", "penalty": "none", "n_critic": 2, "g_lr": 5e-5, "d_lr": 2e-4, "beta2": 0.999},
     "dcgan": {"penalty": "none", "g_lr": 2e-4, "d_lr": 2e-4, "beta1": 0.5, "beta2": 0.999},

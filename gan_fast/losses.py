@@ -315,12 +315,14 @@ class Objective:
         generator: (fake_logits, real_logits or None) -> [N].
         discriminator: (real_logits, fake_logits) -> [N], or with a third argument (..., k) -> [N].
         needs_real: the generator's loss needs D(x).
+        energy: D returns energies: low where a sample is real, and of no telling sign.
         needs_k: the discriminator's loss takes BEGAN's k, which `began_control` moves after each step.
     """
 
     generator: Callable[[Tensor, Tensor | None], Tensor]
     discriminator: Callable[..., Tensor]
     needs_real: bool = False
+    energy: bool = False
     needs_k: bool = False
 
 
@@ -336,8 +338,8 @@ OBJECTIVES: dict[str, Objective] = {
     "wasserstein": Objective(_of_fakes(wasserstein_generator), wasserstein_discriminator),
     "hinge": Objective(_of_fakes(wasserstein_generator), hinge_discriminator),
     "relativistic": Objective(relativistic_generator, relativistic_discriminator, needs_real=True),
-    "ebgan": Objective(_of_fakes(ebgan_generator), ebgan_discriminator),
-    "began": Objective(_of_fakes(ebgan_generator), began_discriminator, needs_k=True),
+    "ebgan": Objective(_of_fakes(ebgan_generator), ebgan_discriminator, energy=True),
+    "began": Objective(_of_fakes(ebgan_generator), began_discriminator, energy=True, needs_k=True),
 }
 
 

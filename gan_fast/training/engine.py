@@ -83,7 +83,7 @@ class Engine:
         self.generator, self.discriminator = generator, discriminator
         self.recipe = recipe = Recipe() if recipe is None else recipe
         self.ranks, self.accumulate = Ranks() if ranks is None else ranks, accumulate
-        _check(recipe, generator, discriminator, objective is None)
+        _check(recipe, generator, discriminator, objective)
         self.step_number = self.images = 0
         self.mark: Callable[[str], object] = lambda name: None
         like = next(generator.parameters()).detach()
@@ -132,7 +132,7 @@ class Engine:
         Returns:
             the mean loss of each phase that ran, over all ranks: [], on the device; beside it <phase>_gradient, the
             norm of its gradient. "penalty" is Dreg's, unweighted; r_t and f_t are the mean signs of D's logits of
-            real and of generated images; began_m is BEGAN's measure M.
+            real and of generated images, or real_energy and fake_energy their means; began_m is BEGAN's measure M.
         """
         c = x.new_zeros(len(x), 0) if c is None else c
         batch = len(x) * self.ranks.count
@@ -148,10 +148,7 @@ class Engine:
             mapping.w_avg.copy_(values.pop("w").lerp(mapping.w_avg, mapping.w_avg_beta))
         if "path_length" in values:
             self.path_length.lerp_(values.pop("path_length"), self.recipe.path_length_decay)
-        if "real_energy" in values:
-            energies = values.pop("real_energy"), values.pop("fake_energy")
-            values["began_m"] = began_control(self.began_k, *energies, self.recipe.began_gamma, self.recipe.began_rate)
-        self._steer(values["r_t"], batch)
+        self._steer(values, batch)
         self._remember()
         self.averages.update(self.generator, self.images, batch)
         self.mark("averages")
@@ -239,15 +236,17 @@ class Engine:
             network.grow(level_at(self.images, kimg, network.last))
         return faded(x, self.generator.level)
 
-    def _steer(self, real_sign: Tensor, batch: int) -> None:
-        """Every ada_interval steps p moves by their images / ada_kimg, up where r_t is above its target.
-
-        Karras et al., arXiv 2006.06676, section 3.1.
+    def _steer(self, values: dict[str, Tensor], batch: int) -> None:
+        """Move BEGAN's k, and ADA's p: every ada_interval steps by their images / ada_kimg, up where r_t is above its
+        target (Karras et al., arXiv 2006.06676, section 3.1).
         """
         recipe = self.recipe
+        if self.objective.needs_k:
+            energies = values["real_energy"], values["fake_energy"]
+            values["began_m"] = began_control(self.began_k, *energies, recipe.began_gamma, recipe.began_rate)
         if recipe.augment != "ada" or not recipe.ada_target:
             return
-        self._real_signs += real_sign
+        self._real_signs += values["r_t"]
         if (self.step_number + 1) % recipe.ada_interval == 0:
             r_t = self._real_signs / recipe.ada_interval
             change = batch * recipe.ada_interval / (1000 * recipe.ada_kimg)
@@ -309,8 +308,8 @@ def _state(*modules: nn.Module) -> list[Tensor]:
     return [t for module in modules for t in (*module.parameters(), *module.buffers())]
 
 
-def _check(recipe: Recipe, generator: nn.Module, discriminator: nn.Module, by_name: bool) -> None:
-    tables = {"penalty": PENALTIES, "optimizer": OPTIMIZERS} | ({"objective": OBJECTIVES} if by_name else {})
+def _check(recipe: Recipe, generator: nn.Module, discriminator: nn.Module, objective: Objective | None) -> None:
+    tables = {"penalty": PENALTIES, "optimizer": OPTIMIZERS} | ({} if objective else {"objective": OBJECTIVES})
     for name, known in tables.items():
         if getattr(recipe, name) not in known:
             raise ValueError(f"{name}: got {getattr(recipe, name)!r}, takes {', '.join(known)}")
@@ -322,3 +321,5 @@ def _check(recipe: Recipe, generator: nn.Module, discriminator: nn.Module, by_na
     for name in ("freeze_d", "clip_weights"):
         if recipe.unroll and getattr(recipe, name):
             raise ValueError(f"unroll: its steps of D know no {name}")
+    if recipe.augment == "ada" and recipe.ada_target and (objective or OBJECTIVES[recipe.objective]).energy:
+        raise ValueError("augment: ada is steered by the signs of logits, but the objective is one of energies")

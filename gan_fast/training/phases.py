@@ -121,7 +121,7 @@ class Phases:
         return loss, {"path_length": lengths.detach().mean()}
 
     def d_main(self, draws: Draws, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The objective's loss of D; also r_t = E[sign(D(x))] and f_t = E[sign(D(G(z)))], and what moves k: E[D]."""
+        """The objective's loss of D; also r_t, f_t = E[sign(D)] of real and of fake, or of energies E[D]."""
         fake = self._fake(draws, c)
         real_logits = self._judge(x, c, draws)
         fake_logits = self._judge(fake, c, draws)
@@ -129,10 +129,9 @@ class Phases:
         if self.recipe.historical:
             loss = loss + self.recipe.historical * historical_averaging(self.discriminator, self.pasts["D"])
         real, fake = real_logits.detach(), fake_logits.detach()
-        means = {"r_t": real.sign().mean(), "f_t": fake.sign().mean()}
-        if self.objective.needs_k:
-            means |= {"real_energy": real.mean(), "fake_energy": fake.mean()}
-        return loss, means
+        if self.objective.energy:
+            return loss, {"real_energy": real.mean(), "fake_energy": fake.mean()}
+        return loss, {"r_t": real.sign().mean(), "f_t": fake.sign().mean()}
 
     def d_reg(self, draws: Draws, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """interval * gamma * the penalty's factor * the penalty, in the images before augmentation."""

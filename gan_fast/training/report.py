@@ -281,6 +281,9 @@ def _quality(evaluations: Sequence[Record]) -> str:
 
 def _losses(progress: Sequence[Record]) -> str:
     mains = [Curve(name, _series(progress, key)) for key, name in PHASES.items() if key in ("Gmain", "Dmain")]
+    energies = [
+        Curve(name, _series(progress, f"{key}_energy")) for key, name in (("real", "real"), ("fake", "generated"))
+    ]
     others = (("penalty", "Gradient penalty", "Squared norm of D's gradient, unweighted."),)
     others += (
         ("path_length", "Path length", "Its running mean."),
@@ -294,6 +297,7 @@ def _losses(progress: Sequence[Record]) -> str:
         "Means between two lines of the log.",
         [
             _chart("Losses", "Of the main phases.", mains),
+            _chart("Energies", "What D's autoencoder misses of the images.", energies),
             *(_chart(title, text, [Curve(key, _series(progress, key))]) for key, title, text in others),
         ],
     )

@@ -279,7 +279,7 @@ def test_began_is_steered_by_the_whole_batch(device, batch):
     torch.testing.assert_close(measure, values["real_energy"] + imbalance.abs())
     torch.testing.assert_close(whole.began_k, (0.1 * imbalance).clamp(0, 1))
     assert whole.began_k > 0
-    assert "real_energy" not in parts.step(*batch)
+    assert "r_t" not in parts.step(*batch)  # energies have no telling sign
     assert 0 < parts.began_k < 1
 
 
@@ -322,6 +322,7 @@ def test_weights_are_drawn_to_the_mean_of_their_past(device, batch):
         ({"optimizer": "sgd"}, "optimizer: got 'sgd', takes adam, optimistic_adam"),
         ({"grow_kimg": 1.0}, "grow_kimg: needs the networks of gan_fast.models.progressive"),
         ({"unroll": 1, "freeze_d": 1}, "unroll: its steps of D know no freeze_d"),
+        ({"augment": "ada", "objective": "ebgan"}, "augment: ada is steered by the signs of logits"),
     ],
 )
 def test_what_cannot_be_done_is_named(recipe, named):

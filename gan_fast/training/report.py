@@ -281,9 +281,7 @@ def _quality(evaluations: Sequence[Record]) -> str:
 
 def _losses(progress: Sequence[Record]) -> str:
     mains = [Curve(name, _series(progress, key)) for key, name in PHASES.items() if key in ("Gmain", "Dmain")]
-    energies = [
-        Curve(name, _series(progress, f"{key}_energy")) for key, name in (("real", "real"), ("fake", "generated"))
-    ]
+    energies = [Curve("real", _series(progress, "real_energy")), Curve("generated", _series(progress, "fake_energy"))]
     others = (("penalty", "Gradient penalty", "Squared norm of D's gradient, unweighted."),)
     others += (
         ("path_length", "Path length", "Its running mean."),

@@ -166,7 +166,7 @@ class Bench:
         for network in steps.NETWORKS:
             fits = (network.quick or not self.quick) and (gpu or not network.gpu)
             if network.name in self.ops or (self._wants("networks") and fits):
-                for bfloat16, name in itertools.product((False, True) if gpu else (False,), steps.PHASES):
+                for bfloat16, name in itertools.product((False, True) if gpu else (False,), network.phases):
                     kind = "-bfloat16" if bfloat16 else ""
                     run = functools.partial(self.phase_row, network, name, bfloat16)
                     found.append(Job(f"{name} of {network.name}{kind}", run))

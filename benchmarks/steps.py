@@ -1,16 +1,17 @@
 """Whole networks, whole phases of a training step, and the whole step.
 
 G and D are the main phases (forward, backward, D's with a generated and a real batch), R1 is over as many reals, path
-length over half a batch; "step" is G and D with their optimizers and the average of G. On a GPU the networks are
-channels_last, and run in bfloat16 too.
+length, of networks that are trained with it, over half a batch; "step" is G and D with their optimizers and the average
+of G. On a GPU the networks are channels_last, and run in bfloat16 too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,11 +19,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.profiler import ProfilerActivity, profile
 
-from gan_fast import ops
+from gan_fast import models, ops
 from gan_fast.benchmarks.costs import Cost
 from gan_fast.benchmarks.traffic import Traffic, make_fake
 from gan_fast.losses import logistic_discriminator, logistic_generator
-from gan_fast.models.stylegan2 import build
 from gan_fast.training.ema import Averages
 from gan_fast.training.engine import lazy_adam
 
@@ -32,16 +32,23 @@ SMALL = {"channel_base": 8192, "conv_clamp": None}
 
 @dataclass(frozen=True)
 class Network:
-    """A preset of StyleGAN2 with some fields replaced. gpu: too large for a CPU, left out there."""
+    """A preset with some fields replaced. gpu: too large for a CPU, left out there."""
 
     name: str
     preset: str
     batch: int
     fields: dict[str, Any] = field(default_factory=dict, hash=False)
     quick: bool = False
+    path_length: bool = True
     gpu: bool = False
 
+    @property
+    def phases(self) -> tuple[str, ...]:
+        return tuple(name for name in PHASES if self.path_length or name != "path length")
 
+
+# the means that scale StyleGAN3's layers stay as they are, so that each pass is the same
+STYLEGAN3 = {"magnitude_ema_beta": 1.0}
 NETWORKS = (
     Network("digits", "digits", 32, quick=True),
     Network("32px", "paper256", 8, {"img_resolution": 32, **SMALL}),
@@ -51,6 +58,11 @@ NETWORKS = (
     Network("stylegan2-256", "stylegan2-256", 8, gpu=True),
     Network("stylegan2-512", "stylegan2-512", 4, gpu=True),
     Network("stylegan2-1024", "stylegan2-1024", 2, gpu=True),
+    Network("stylegan3-digits", "stylegan3-t-digits", 32, STYLEGAN3, path_length=False),
+    Network("stylegan3-t-256", "stylegan3-t-256", 8, STYLEGAN3, path_length=False, gpu=True),
+    Network("stylegan3-r-256", "stylegan3-r-256", 8, STYLEGAN3, path_length=False, gpu=True),
+    Network("r3gan-digits", "r3gan-digits", 32, path_length=False),
+    Network("r3gan-ffhq256", "r3gan-ffhq256", 8, path_length=False, gpu=True),
 )
 
 Phase = Callable[[], list[Tensor]]
@@ -70,8 +82,12 @@ def phases(
     fake ones of this mode.
     """
     torch.manual_seed(0)
-    low = {"num_lowprec_res": 9} if bfloat16 else {}
-    networks = build(network.preset, **network.fields, **low)
+    config = models.preset(network.preset, **network.fields)
+    layers_in_half = hasattr(config, "num_lowprec_res")  # of others autocast has to choose the ops
+    if bfloat16 and layers_in_half:
+        config = replace(config, num_lowprec_res=9)
+    autocast = bfloat16 and not layers_in_half
+    networks = models.build(config)
     layout = torch.contiguous_format if device.type == "cpu" else torch.channels_last
     generator, discriminator = (n.to(device, dtype, memory_format=layout) for n in networks)
     if fake is not None:
@@ -88,9 +104,10 @@ def phases(
     g_adam, d_adam = (lazy_adam(m.parameters(), 2e-3, (0.0, 0.99), None) for m in (generator, discriminator))
 
     def gradients(loss: Tensor, module: torch.nn.Module) -> list[Tensor]:
-        parameters = list(module.parameters())
-        found = torch.autograd.grad(loss.mean(), parameters, allow_unused=True, materialize_grads=True)
-        return [g for g in found if g.ndim > 0]
+        loss.mean().backward()
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in module.parameters() if p.ndim > 0]
+        module.zero_grad()
+        return found
 
     def g_forward() -> list[Tensor]:
         with torch.no_grad():
@@ -130,7 +147,13 @@ def phases(
         return []
 
     g_main, d_main = lambda: gradients(g_loss(), generator), lambda: gradients(d_loss(), discriminator)
-    return dict(zip(PHASES, (g_forward, d_forward, g_main, d_main, r1, path_length, step), strict=True))
+    made = dict(zip(PHASES, (g_forward, d_forward, g_main, d_main, r1, path_length, step), strict=True))
+
+    def run(name: str) -> list[Tensor]:
+        with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+            return made[name]()
+
+    return {name: functools.partial(run, name) for name in network.phases}
 
 
 def count(network: Network, name: str, bfloat16: bool = False) -> Cost:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from gan_fast import models
 from gan_fast.benchmarks import measure, steps
 from gan_fast.benchmarks.measure import Bench
 from gan_fast.benchmarks.steps import Network, wrong
@@ -25,6 +26,23 @@ def test_phases_are_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         assert row.bytes > 0
     assert (main.case, main.mode, main.network) == ("phase-G-tiny", "phase", "tiny")
     assert step.flops > main.flops > 0
+
+
+@pytest.mark.parametrize("preset", ["stylegan3-t-digits", "r3gan-digits"])
+def test_other_families_than_stylegan2(preset: str) -> None:
+    fields = steps.STYLEGAN3 if "stylegan3" in preset else {}
+    network = Network("tiny", preset, 2, fields, path_length=False)
+    assert network.phases == tuple(name for name in steps.PHASES if name != "path length")
+    single, half = (steps.phases(network, torch.device("cpu"), bfloat16) for bfloat16 in (False, True))
+    assert tuple(single) == network.phases
+    found = single["D"]()
+    assert wrong(single["D"](), [g.double() for g in found], found) is None
+    assert 0 < max(float((a - b).abs().max()) for a, b in zip(found, half["D"](), strict=True)) < 0.5
+
+
+def test_networks_are_presets() -> None:
+    for network in steps.NETWORKS:
+        assert models.preset(network.preset, **network.fields).img_resolution >= 16
 
 
 def test_a_wrong_phase_is_refused() -> None:

@@ -190,7 +190,13 @@ class Engine:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned, on this device."""
+        """Take over what `state_dict` returned, on this device.
+
+        Raises:
+            ValueError: it is another version's, and lacks something, which is named.
+        """
+        if missing := self.state_dict().keys() - state.keys():
+            raise ValueError(f"the training state of another version of gan_fast has no {', '.join(sorted(missing))}")
         for name, module in self._modules().items():
             module.load_state_dict(state["weights"][name])
         self.g_adam.load_state_dict(state["g_adam"])

@@ -233,6 +233,14 @@ def test_a_state_goes_on_where_it_was_taken(device, batch, preset, recipe):
         assert all(torch.equal(p, q) for p, q in zip(state_of(x), state_of(y), strict=True))
 
 
+def test_a_state_of_another_version_is_named(device):
+    e = engine(device)
+    state = e.state_dict()
+    del state["began_k"]
+    with pytest.raises(ValueError, match="another version of gan_fast has no began_k"):
+        e.load_state_dict(state)
+
+
 def test_optimistic_steps_of_each_phase(device, batch):
     """The first step is twice Adam's; what later ones take off is the last of the same phase."""
     names = ("adam", "optimistic_adam")

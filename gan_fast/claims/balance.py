@@ -208,8 +208,8 @@ def _modes(points: Tensor) -> int:
     return int((NARROW.counts(points) >= len(points) / 100).sum())
 
 
-def _play_narrow(seed: int, steps: int, **options: Any) -> tuple[float, list[Tensor]]:
-    """A D that learns at a fifth of G's rate. The mean of modes over the second half of ten looks, and all looks."""
+def _play_narrow(seed: int, steps: int, looks: int = 10, **options: Any) -> tuple[float, list[Tensor]]:
+    """A D that learns at a fifth of G's rate. The mean of modes over the second half of the looks, and all looks."""
     features = {name: value for name, value in options.items() if name.startswith("minibatch")}
     recipe = {name: value for name, value in options.items() if name not in features}
     game = games.engine(
@@ -225,15 +225,18 @@ def _play_narrow(seed: int, steps: int, **options: Any) -> tuple[float, list[Ten
     def look(game: Engine, values: dict[str, Tensor]) -> Tensor:
         return games.draw_points(game.generator, 2000)
 
-    seen = games.train(game, games.of_mixture(NARROW, 64, seed), steps, steps // 10, look)
-    return math.fsum(map(_modes, seen[5:])) / 5, seen
+    seen = games.train(game, games.of_mixture(NARROW, 64, seed), steps, steps // looks, look)
+    late = [_modes(points) for points in seen[looks // 2 :]]
+    return math.fsum(late) / len(late), seen
 
 
 def _strip(name: str, seen: list[Tensor]) -> picture.Image.Image:
+    """Looks late in the game, named by how much of it is over."""
+    real = {"real": NARROW.centres}
     return picture.beside(
         *(
-            picture.plane(f"{name}, look {i}", {"generated": seen[i - 1][:500], "real": NARROW.centres}, 3.0)
-            for i in (6, 8, 10)
+            picture.plane(f"{name}, {share} %", {"generated": seen[len(seen) * share // 100 - 1][:500]} | real, 3.0)
+            for share in (60, 80, 100)
         )
     )
 
@@ -249,14 +252,14 @@ def _strip(name: str, seen: list[Tensor]) -> picture.Image.Image:
 )
 def minibatch_features(seed: int) -> Seen:
     """A ring of eight Gaussians (standard deviation 0.1 at radius 2), no penalty, a D that learns at a fifth of G's
-    rate, 600 steps of 64 points. A mode counts with 20 of 2000 points; the mean is over five looks in the second half.
+    rate, 600 steps of 64 points. A mode counts with 20 of 2000 points; the mean is over 20 looks in the second half.
     """
     ways = {
         "without": {},
         "discrimination": {"minibatch_discrimination": True},
         "deviation": {"minibatch_stddev": True},
     }
-    played = {name: _play_narrow(seed, 600, **options) for name, options in ways.items()}
+    played = {name: _play_narrow(seed, 600, looks=40, **options) for name, options in ways.items()}
     plain, discrimination, deviation = (modes for modes, _ in played.values())
     return Seen(
         (plain, discrimination - plain, deviation - plain),

@@ -89,10 +89,10 @@ def augmentation_leaks(seed: int) -> Seen:
     ),
 )
 def ada_steers(seed: int) -> Seen:
-    """A DCGAN without labels on 100 of the digits, 300 batches of 32; p may go from 0 to 1 in 5 kimg. r_t is the mean
+    """A DCGAN without labels on 20 of the digits, 300 batches of 32; p may go from 0 to 1 in 5 kimg. r_t is the mean
     sign of D's logits of real images.
     """
-    few = digits(16).subset(torch.randperm(1797, generator=seeded_generator(seed, 0, "claims/few"))[:100])
+    few = digits(16).subset(torch.randperm(1797, generator=seeded_generator(seed, 0, "claims/few"))[:20])
     batches = games.of_images(few, 32, seed, labels=False)
     r_t, ps = {}, {}
 
@@ -100,15 +100,8 @@ def ada_steers(seed: int) -> Seen:
         return values["r_t"].item(), game.ada_p.item()
 
     for name, augment in (("none", "none"), ("ADA", "ada")):
-        game = games.engine(
-            models.preset("dcgan-digits", c_dim=0),
-            seed,
-            gamma=0.1,
-            penalty_interval=4,
-            beta1=0.5,
-            augment=augment,
-            ada_kimg=5.0,
-        )
+        rates = {"g_lr": 1e-3, "gamma": 0.1, "penalty_interval": 4, "beta1": 0.5}
+        game = games.engine(models.preset("dcgan-digits", c_dim=0), seed, augment=augment, ada_kimg=5.0, **rates)
         seen = torch.tensor(games.train(game, batches, 300, 1, look))
         means = seen.unflatten(0, (15, 20)).mean(1)
         steps = [20 * (i + 1) for i in range(15)]

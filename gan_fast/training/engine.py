@@ -11,8 +11,8 @@ stay on the device, so that nothing waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from gan_fast.augment import AdaPipeline, diff_augment, translate
 from gan_fast.data import share
 from gan_fast.losses import OBJECTIVES, Objective
+from gan_fast.training.capture import CudaRecorder, Graphs
 from gan_fast.training.ema import Averages
 from gan_fast.training.phases import PENALTIES, Augment, Draws, Phases
 from gan_fast.training.ranks import Ranks
@@ -29,6 +30,7 @@ from gan_fast.updates import clip_weights
 
 LARGEST_GRADIENT = 1e5
 
+Part = tuple[Draws, Tensor, Tensor]  # of a batch: random numbers, samples, labels
 Loss = Callable[[Draws, Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -53,10 +55,12 @@ class Engine:
         ranks: the processes that share each batch; the networks start as rank 0's.
         accumulate: parts that a rank's share of a batch is computed in. A step depends on how many parts there are in
             all, ranks x accumulate, and but for rounding not on who computes them.
+        capture: run phases as CUDA graphs: `gan_fast.training.capture`. The weights are the same, bit for bit.
         objective: in place of the recipe's.
 
     Raises:
-        ValueError: the recipe names something unknown, or wants what the generator does not have.
+        ValueError: the recipe names something unknown, or wants what the generator does not have; or `capture` is given
+            where networks are not on a GPU or a batch has several parts.
 
     Attributes:
         step_number, images: steps done, and real samples shown to D in them, on all ranks.
@@ -75,6 +79,7 @@ class Engine:
         *,
         ranks: Ranks | None = None,
         accumulate: int = 1,
+        capture: bool = False,
         objective: Objective | None = None,
     ):
         self.generator, self.discriminator = generator, discriminator
@@ -94,6 +99,9 @@ class Engine:
         objective = OBJECTIVES[recipe.objective] if objective is None else objective
         losses = Phases(generator, discriminator, recipe, objective, seed, self._augment())
         self._draw = losses.draw
+        if capture and accumulate > 1:
+            raise ValueError(f"capture: each part of a batch seeds generators, hence it takes one, got {accumulate}")
+        self._graphs = Graphs(CudaRecorder(self.device), [losses.rng]) if capture else None
         g, d = list(generator.parameters()), _trained(discriminator, recipe.freeze_d)
         greg, dreg = recipe.path_length > 0, recipe.penalty != "none" and recipe.gamma > 0
         betas = (recipe.beta1, recipe.beta2)
@@ -149,24 +157,31 @@ class Engine:
 
     def gradients(self, phase: Phase, x: Tensor, c: Tensor) -> dict[str, Tensor]:
         """Leave a phase's gradient, of the whole batch, in its parameters' grad, and return its means by name."""
+        return self._gradients(phase, self._parts(phase, x, c))
+
+    def _parts(self, phase: Phase, x: Tensor, c: Tensor) -> Iterator[Part]:
+        """What a phase of this step takes, part by part; generators are seeded for a part when it is asked for."""
+        group, parts = self.recipe.class_group, self.accumulate
+        for part in range(parts):
+            part_x, part_c = (share(t, part, parts, group) for t in (x, c))
+            place, places = self.ranks.index * parts + part, self.ranks.count * parts
+            yield self._draw(self.step_number, phase.name, len(part_x), place, places), part_x, part_c
+
+    def _gradients(self, phase: Phase, parts: Iterable[Part]) -> dict[str, Tensor]:
         for p in (*self.generator.parameters(), *self.discriminator.parameters()):
             p.requires_grad_(False)
         for p in phase.parameters:
             p.requires_grad_(True)
         phase.adam.zero_grad(set_to_none=True)
-        group, parts = self.recipe.class_group, self.accumulate
         sums: dict[str, Tensor] = {}
-        for part in range(parts):
-            part_x, part_c = (share(t, part, parts, group) for t in (x, c))
-            place, places = self.ranks.index * parts + part, self.ranks.count * parts
-            draws = self._draw(self.step_number, phase.name, len(part_x), place, places)
+        for draws, x, c in parts:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-                loss, means = phase.loss(draws, part_x, part_c)
+                loss, means = phase.loss(draws, x, c)
             loss = loss.mean()
-            (loss / parts).backward()
+            (loss / self.accumulate).backward()
             for name, value in {phase.name: loss.detach(), **means}.items():
                 sums[name] = sums[name] + value if name in sums else value
-        return self._reduce(phase, {name: total / parts for name, total in sums.items()})
+        return self._reduce(phase, {name: total / self.accumulate for name, total in sums.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on besides its batch; tensors are the engine's own, not copies."""
@@ -185,6 +200,8 @@ class Engine:
             module.load_state_dict(state["weights"][name])
         self.g_adam.load_state_dict(state["g_adam"])
         self.d_adam.load_state_dict(state["d_adam"])
+        for group in (*self.g_adam.param_groups, *self.d_adam.param_groups):
+            group["capturable"] = self.device.type == "cuda"  # the state may come from another kind of device
         self.step_number, self.images = state["step"], state["images"]
         for name in _TENSORS:
             getattr(self, name).copy_(state[name])
@@ -193,7 +210,18 @@ class Engine:
         return {"G": self.generator, **self.averages.modules, "D": self.discriminator}
 
     def _run(self, phase: Phase, x: Tensor, c: Tensor) -> dict[str, Tensor]:
-        means = self.gradients(phase, x, c)
+        parts = self._parts(phase, x, c)
+        if self._graphs is None:
+            return self._update(phase, parts)
+        ((draws, x, c),) = parts
+
+        def update(x: Tensor, c: Tensor, z: Tensor, z2: Tensor, cutoff: Tensor | None) -> dict[str, Tensor]:
+            return self._update(phase, [(replace(draws, z=z, z2=z2, cutoff=cutoff), x, c)])
+
+        return self._graphs(phase.name, update, (x, c, draws.z, draws.z2, draws.cutoff))
+
+    def _update(self, phase: Phase, parts: Iterable[Part]) -> dict[str, Tensor]:
+        means = self._gradients(phase, parts)
         phase.adam.step()
         if phase.adam is self.d_adam and self.recipe.clip_weights:
             clip_weights(self.discriminator, self.recipe.clip_weights)
@@ -253,7 +281,9 @@ def lazy_adam(
     """
     ratio = 1.0 if interval is None else interval / (interval + 1)
     betas = (float(betas[0]) ** ratio, float(betas[1]) ** ratio)
-    return torch.optim.Adam(parameters, lr=lr * ratio, betas=betas, eps=1e-8, fused=True)
+    parameters = list(parameters)
+    on_gpu = parameters[0].is_cuda
+    return torch.optim.Adam(parameters, lr=lr * ratio, betas=betas, eps=1e-8, fused=True, capturable=on_gpu)
 
 
 def layers(network: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -31,7 +31,7 @@ from gan_fast.training.transfer import transfer
 
 LOG_STEPS = 20
 CHANGEABLE = {
-    *("kimg", "device", "threads", "tensorboard"),
+    *("kimg", "device", "threads", "capture", "tensorboard"),
     *("eval_kimg", "eval_samples", "checkpoint_kimg", "keep_checkpoints", "keep_best"),
 }
 
@@ -102,6 +102,7 @@ class Trainer:
             config.seed,
             ranks=ranks,
             accumulate=_parts(config, ranks),
+            capture=config.capture,
         )
         # A run that has done nothing has nothing to save.
         self._saved = 0 if start is None else start.step

@@ -34,7 +34,7 @@ class ImageMetrics:
         ValueError: a half has 5 images or fewer, too few for neighbours; or an image cannot be read.
 
     Attributes:
-        labels: int64 [M], of the second half: what to ask the generator for.
+        labels: classes int64 [M], or vectors [M, L], of the second half: what to ask the generator for.
         protocol: how the values come about, to be stored with them.
         real_halves: what a perfect generator would get.
     """
@@ -54,7 +54,7 @@ class ImageMetrics:
         self._features, self._space = features, space
         self._channels = data.pixels(first[:1]).shape[1]
         self._reference = torch.cat([features(data.pixels(part).cpu()) for part in first.split(CHUNK)])
-        self.labels: Tensor = data.labels[second]
+        self.labels: Tensor = (data.labels if data.vectors is None else data.vectors)[second]
         self.protocol: dict[str, Any] = {
             "features": space,
             "revision": filters.REVISION if features is filters.filter_features else None,

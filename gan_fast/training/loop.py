@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,9 +50,12 @@ class Trainer:
         run: folder for the log, checkpoints and grids, absent or empty; None: the next free runs/NNNNN-DATA.
         restart: `run` may hold a run that has not come to its first checkpoint; it begins anew.
         ranks: the processes that share the run; each makes its own Trainer, and rank 0 alone writes files.
+        start: the checkpoint that `resume` goes on from.
+        accept_data: go on where the data are not those of `start`.
 
     Raises:
-        ValueError: `run` holds files already, or the data cannot be read, or the batch cannot be shared among ranks.
+        ValueError: `run` holds files already, or the data cannot be read, or are others than those of `start`, or the
+            batch cannot be shared among ranks.
 
     Attributes:
         engine: networks, averages, optimisers.
@@ -67,6 +71,7 @@ class Trainer:
         restart: bool = False,
         ranks: Ranks | None = None,
         start: checkpoints.Checkpoint | None = None,
+        accept_data: bool = False,
     ):
         self.config = config
         self.ranks = ranks = Ranks() if ranks is None else ranks
@@ -84,7 +89,14 @@ class Trainer:
         )
         if isinstance(self.data, ImageSet):
             self.data = self.data.to(self.device)
+        self._described = self.data.describe()
         self.network = config.network(self.data.c_dim) if start is None else models.from_fields(start.network)
+        if start is not None:
+            _check_data(start.data, self._described, accept_data)
+        if self.network.c_dim not in (0, self.data.c_dim):
+            raise ValueError(
+                f"data: the networks take conditions of width {self.network.c_dim}, and these have {self.data.c_dim}"
+            )
         self._sampler = BatchSampler(
             self.data.labels, config.batch, config.seed, config.class_group if self.network.c_dim else 1
         )
@@ -120,20 +132,23 @@ class Trainer:
             stats.rewind(run, -1 if start is None else start.step)
             metrics = functools.partial(metrics_for, config.data, self.data, config.eval_samples)
             self._sink = tensorboard_sink(run, self._saved) if config.tensorboard else None
-            self.evaluation = Evaluation(run, metrics if config.eval_samples else None, self.network.c_dim)
+            self.evaluation = Evaluation(run, metrics if config.eval_samples else None, self.data, self.network.c_dim)
         self.run_folder = run
 
     @classmethod
-    def resume(cls, path: str | Path, *, ranks: Ranks | None = None, **changes: object) -> Trainer:
+    def resume(
+        cls, path: str | Path, *, ranks: Ranks | None = None, accept_data: bool = False, **changes: object
+    ) -> Trainer:
         """Continue from a checkpoint file, or from the newest one in a run's folder.
 
         Args:
             path: the file or the folder.
             ranks: may be more or fewer than before.
+            accept_data: go on where the data have changed; images and their order are then others.
             changes: settings; those in CHANGEABLE may differ from the run's.
 
         Raises:
-            ValueError: no such file, a damaged one (named), or a change of another setting.
+            ValueError: no such file, a damaged one (named), a change of another setting, or data that have changed.
         """
         file = checkpoints.find_checkpoint(path)
         start = checkpoints.load_checkpoint(file)
@@ -144,7 +159,7 @@ class Trainer:
             raise ValueError(
                 f"{', '.join(fixed)}: a resumed run keeps its settings; {', '.join(sorted(CHANGEABLE))} may change"
             )
-        trainer = cls(config, file.parent, ranks=ranks, start=start)
+        trainer = cls(config, file.parent, ranks=ranks, start=start, accept_data=accept_data)
         trainer.engine.load_state_dict({**state, "weights": start.weights})
         return trainer
 
@@ -175,8 +190,8 @@ class Trainer:
         """
         config = self.config
         if self.step == 0 and self.ranks.first:
-            self._record(report, "data", {"data": self.data.describe()})
-            self.evaluation.save_reals(self.data)
+            self._record(report, "data", {"data": self._described})
+            self.evaluation.save_reals()
         with Prefetch(self._batch) as batches:
             progress = Progress(self.engine, config.batch, batches)
             while True:
@@ -218,6 +233,7 @@ class Trainer:
                 self.config.model_dump(),
                 models.to_fields(self.network),
                 self.data.class_names,
+                self._described,
                 state.pop("weights"),
             ),
             state,
@@ -295,6 +311,25 @@ def _is_free(run: Path, restart: bool) -> bool:
     if not run.is_dir() or checkpoints.list_checkpoints(run):
         return False
     return not any(run.iterdir()) or (restart and (run / stats.LOG).exists())
+
+
+def _check_data(before: dict[str, Any], now: dict[str, Any], accepted: bool) -> None:
+    """Raise ValueError, naming what has changed, unless the data are as a checkpoint has them or `accepted`.
+
+    Where they lie, and which of their files could not be read so far, may differ.
+    """
+    if accepted or not before:
+        return
+    changed = [key for key in before | now if key not in ("source", "skipped") and before.get(key) != now.get(key)]
+    said = [f"{key} (was {before.get(key)}, is {now.get(key)})" for key in changed if key not in ("classes", "hash")]
+    if "classes" in changed:
+        classes = before["classes"] | now["classes"]
+        said += [f"class {k}" for k in classes if before["classes"].get(k) != now["classes"].get(k)][:3]
+    if changed:
+        what = ", ".join(said) or "the pixels, or the files' names and sizes, or the labels"
+        raise ValueError(
+            f"data: changed since the checkpoint: {what}; accept_data (--accept-data) goes on all the same"
+        )
 
 
 def _parts(config: TrainConfig, ranks: Ranks) -> int:

@@ -308,6 +308,10 @@ def _check(recipe: Recipe, generator: nn.Module) -> None:
     for name, known in (("objective", OBJECTIVES), ("penalty", PENALTIES)):
         if getattr(recipe, name) not in known:
             raise ValueError(f"{name}: got {getattr(recipe, name)!r}, takes {', '.join(known)}")
+    if recipe.precision not in ("float32", "bfloat16"):
+        raise ValueError(
+            f"precision: got {recipe.precision!r}, takes float32 and bfloat16; float16 is a setting of the networks'"
+        )
     for name in ("path_length", "style_mixing"):
         if getattr(recipe, name) and not hasattr(generator, "mapping"):
             raise ValueError(f"{name}: needs a generator with mapping and synthesis, unlike {type(generator).__name__}")

@@ -221,6 +221,7 @@ def test_a_state_goes_on_where_it_was_taken(device, batch):
         ({"penalty": "r3"}, "penalty: got 'r3', takes r1"),
         ({"path_length": 2.0}, "path_length: needs a generator with mapping"),
         ({"style_mixing": 0.5}, "style_mixing: needs"),
+        ({"precision": "float16"}, "precision: got 'float16', takes float32"),
     ],
 )
 def test_what_cannot_be_done_is_named(recipe, named):

@@ -288,6 +288,29 @@ def test_classes_that_have_changed_are_named(tiny, tmp_path):
         Trainer.resume(tmp_path / "r", accept_data=True)
 
 
+def test_float16_trains(tiny, tmp_path):
+    """The images of the first step are float32's, but for rounding, and so are they with weights 10,000 times as large,
+    which demodulation takes back, but whose sums in float16 would be infinite without their normalisation."""
+    model = tiny().model | {"img_resolution": 16, "conv_clamp": 256}
+    trainers = [Trainer(tiny(precision=p, model=model, kimg=0.016), tmp_path / p) for p in ("float32", "float16")]
+    assert trainers[1].engine.generator.synthesis.b16.dtype == torch.float16
+    ws = torch.randn(4, trainers[0].engine.generator.num_ws, 8, device=trainers[0].device)
+    for factor in (1, 1e4):
+        images = []
+        for trainer in trainers:
+            synthesis = trainer.engine.generator.synthesis
+            with torch.no_grad():
+                for block in (synthesis.b8, synthesis.b16):
+                    block.conv0.weight *= factor
+                    block.conv1.weight *= factor
+                images.append(synthesis(ws, "const"))
+        assert 0 < (images[0] - images[1]).norm() < 0.01 * images[0].norm()
+    assert trainers[1].run()
+    last = [r for r in read(tmp_path / "float16") if r["kind"] == "progress"][-1]
+    assert math.isfinite(last["Dmain"])
+    assert load_generator(tmp_path / "float16")[0].synthesis.b16.dtype == torch.float16
+
+
 def test_runs_are_numbered(tmp_path):
     assert new_run_folder("digits", tmp_path).name == "00000-digits"
     (tmp_path / "00007-cats").mkdir()

@@ -161,6 +161,8 @@ def _small() -> Iterator[Case]:
         "up2down4": (36, 16, 2, 4),
         "up2down2radial": (36, 36, 2, 2, False, True),
         "up2down2radials": (36, 36, 2, 2, True, True),
+        "up4down2radials": (36, 64, 4, 2, True, True),
+        "up2down4radials": (36, 16, 2, 4, True, True),
     }
     for name, settings in kinds.items():
         yield Case("filtered_lrelu", name, (4, 128, 36, 36), alias_free(*settings), quick=name == "up2down2")

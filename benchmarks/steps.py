@@ -104,9 +104,10 @@ def phases(
     g_adam, d_adam = (lazy_adam(m.parameters(), 2e-3, (0.0, 0.99), None) for m in (generator, discriminator))
 
     def gradients(loss: Tensor, module: torch.nn.Module) -> list[Tensor]:
-        parameters = list(module.parameters())
-        found = torch.autograd.grad(loss.mean(), parameters, allow_unused=True, materialize_grads=True)
-        return [g for g in found if g.ndim > 0]
+        loss.mean().backward()
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in module.parameters() if p.ndim > 0]
+        module.zero_grad()
+        return found
 
     def g_forward() -> list[Tensor]:
         with torch.no_grad():

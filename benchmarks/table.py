@@ -4,8 +4,9 @@ Prints the tables of the files. With --write it makes the tables of a Markdown f
 
     <!-- ops: benchmarks/results/FILE.json -->        and  <!-- end -->
     <!-- phases: benchmarks/results/FILE.json -->     and  <!-- end -->
+    <!-- bias_act: benchmarks/results/FILE.json -->   and  <!-- end -->   every case of one op
 
-from the file that is named there, or from the FILE given, which then is named there: its ops, phases or both.
+from the file that is named there, or from the FILE given, which then is named there, of all tables that it has rows of.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SHOWN = (
     *("filtered_lrelu up2down2", "filtered_lrelu up4down2"),
     *("upsample2d 4x4", "downsample2d 4x4", "filter2d 4x4"),
 )
-BLOCK = re.compile(r"<!-- (ops|phases): (\S*) -->\n(.*?)<!-- end -->", re.DOTALL)
+BLOCK = re.compile(r"<!-- (\w+): (\S*) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
 def contenders_of(row: Row) -> list[Timing | None]:
@@ -62,12 +63,14 @@ def mode_name(mode: str) -> str:
     return {"forward_backward": "forward + backward", "second_order": "second order"}.get(mode, mode)
 
 
-def ops_table(results: Results, shown: Sequence[str] = ()) -> str:
-    """Ratios by op over shapes and threads: median (least to most); of those shown, or of all."""
+def ops_table(results: Results, shown: Sequence[str] = (), only: str = "") -> str:
+    """Ratios by op over shapes and threads: median (least to most); of those shown, or of all; of one op, or of any."""
     groups: dict[tuple[str, str], list[list[Timing | None]]] = {}
     for row in results.rows:
         if row.mode in MODES and row.times:
             op, name, _, *kind = row.case.split("-")
+            if only and op != only:
+                continue
             name = " ".join((op, name, *kind))
             last = name.removesuffix(" channels_last") in shown[-3:] and row.mode == "forward"
             if shown and name not in shown and not last:
@@ -111,7 +114,15 @@ def phases_table(results: Results) -> str:
 
 
 def has(kind: str, results: Results) -> bool:
-    return any((row.mode == "phase") == (kind == "phases") and row.mode in (*MODES, "phase") for row in results.rows)
+    if kind == "phases":
+        return any(row.mode == "phase" for row in results.rows)
+    return any(kind in ("ops", row.case.partition("-")[0]) for row in results.rows if row.mode in MODES)
+
+
+def table_of(kind: str, results: Results) -> str:
+    if kind == "phases":
+        return phases_table(results)
+    return ops_table(results, SHOWN) if kind == "ops" else ops_table(results, only=kind)
 
 
 def rewritten(text: str, files: Sequence[Path] = (), root: Path = ROOT) -> str:
@@ -124,9 +135,7 @@ def rewritten(text: str, files: Sequence[Path] = (), root: Path = ROOT) -> str:
                 name = str(path.resolve().relative_to(root))
         if not name:
             return found[0]
-        results = record.read(root / name)
-        table = ops_table(results, SHOWN) if kind == "ops" else phases_table(results)
-        return f"<!-- {kind}: {name} -->\n{table}\n<!-- end -->"
+        return f"<!-- {kind}: {name} -->\n{table_of(kind, record.read(root / name))}\n<!-- end -->"
 
     return BLOCK.sub(block, text)
 

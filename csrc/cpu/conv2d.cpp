@@ -117,6 +117,7 @@ struct Image {
   T* data;
   int64_t channels, height, width;
   int64_t sample_step, channel_step, y_step, x_step;
+  const T* end;  // of its memory
 
   explicit Image(const TensorView& x)
       : data(x.as<T>()),
@@ -126,7 +127,8 @@ struct Image {
         sample_step(x.strides[0]),
         channel_step(x.strides[1]),
         y_step(x.strides[2]),
-        x_step(x.strides[3]) {}
+        x_step(x.strides[3]),
+        end(at(x.sizes[0] - 1, channels - 1, height - 1, width - 1) + 1) {}
   T* at(int64_t n, int64_t c, int64_t y, int64_t x) const {
     return data + n * sample_step + c * channel_step + y * y_step + x * x_step;
   }
@@ -151,6 +153,17 @@ GF_HD void put_lanes(A* to, Vector<A, L> v, int64_t lanes) {
   lanes == L ? std::memcpy(to, &v, sizeof v) : std::memcpy(to, &v, lanes * sizeof(A));
 }
 
+// the first L or L / 2 lanes
+template <int L, typename T, typename A = compute_t<T>>
+void store_lanes(T* to, Vector<A, L> v, int64_t lanes) {
+  if (lanes == L) return store_vector<L>(to, v);
+  if constexpr (std::is_same_v<T, A>) {
+    std::memcpy(to, &v, sizeof v / 2);
+  } else {
+    for (int k = 0; k < L / 2; ++k) store(to[k], v[k]);
+  }
+}
+
 // to [rows, width], in each vector the channels from c on = the image from (y, x) on, zero outside
 template <int L, typename T, typename A = compute_t<T>>
 void gather(const Image<const T>& image, int64_t n, int64_t c, int64_t lanes, int64_t y, int64_t x, int64_t rows,
@@ -167,9 +180,18 @@ void gather(const Image<const T>& image, int64_t n, int64_t c, int64_t lanes, in
       for (int64_t j = begin; j < end; ++j, from += image.x_step) to[j] = load_vector<L>(from);
       continue;
     }
-    A* lane = reinterpret_cast<A*>(to + begin);
+    int64_t j = begin;
+    if (lanes == L && image.x_step == 1)  // L channels of L pixels at a time, as long as there is so much to read
+      for (; end - j > L / 4 && from + (L - 1) * image.channel_step + L <= image.end; j += L, from += L) {
+        Vector<A, L> block[L];
+        for (int k = 0; k < L; ++k) block[k] = load_vector<L>(from + k * image.channel_step);
+        transpose<L>(block);
+        for (int k = 0; k < L && j + k < end; ++k) to[j + k] = block[k];
+      }
+    if (j >= end) continue;
+    A* lane = reinterpret_cast<A*>(to + j);
     for (int64_t k = 0; k < L; ++k, from += image.channel_step, ++lane)
-      for (int64_t j = 0; j < end - begin; ++j) lane[j * L] = k < lanes ? load(from[j * image.x_step]) : A(0);
+      for (int64_t i = 0; i < end - j; ++i) lane[i * L] = k < lanes ? load(from[i * image.x_step]) : A(0);
   }
 }
 
@@ -184,9 +206,18 @@ void scatter(const Vector<A, L>* from, const Image<T>& image, int64_t n, int64_t
       for (int64_t j = 0; j < end; ++j, to += image.x_step) store_vector<L>(to, from[j]);
       continue;
     }
-    const A* lane = reinterpret_cast<const A*>(from);
+    int64_t j = 0;
+    if (lanes == L && image.x_step == 1)
+      for (int64_t count; (count = end - j >= L ? L : end - j >= L / 2 ? L / 2 : 0) > 0; j += count) {
+        Vector<A, L> block[L];
+        for (int k = 0; k < L; ++k) block[k] = k < count ? from[j + k] : Vector<A, L>{};
+        transpose<L>(block);
+        for (int k = 0; k < L; ++k) store_lanes<L>(to + j + k * image.channel_step, block[k], count);
+      }
+    if (j == end) continue;
+    const A* lane = reinterpret_cast<const A*>(from + j);
     for (int64_t k = 0; k < lanes; ++k, to += image.channel_step, ++lane)
-      for (int64_t j = 0; j < end; ++j) store(to[j * image.x_step], lane[j * L]);
+      for (int64_t i = j; i < end; ++i) store(to[i * image.x_step], lane[(i - j) * L]);
   }
 }
 

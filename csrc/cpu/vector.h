@@ -97,6 +97,24 @@ GF_HD V interleave(V a, V b, std::integer_sequence<int, I...>) {
   return shuffle<L>(a, b, std::integer_sequence<int, (HALF * L / 2 + I / 2 + I % 2 * L)...>());
 }
 
+// v[i][j] and v[j][i] change places. Interleaving the halves of the list moves the first bit of an element's row behind
+// the last one of its column; when all bits have gone round, rows are columns.
+template <int L, typename V>
+GF_HD void transpose(V (&v)[L]) {
+  constexpr auto lanes = std::make_integer_sequence<int, L>();
+  V turned[L];
+#pragma GCC unroll 4
+  for (int round = 1; round < L; round *= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < L / 2; ++i) {
+      turned[2 * i] = interleave<L, 0>(v[i], v[i + L / 2], lanes);
+      turned[2 * i + 1] = interleave<L, 1>(v[i], v[i + L / 2], lanes);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i) v[i] = turned[i];
+  }
+}
+
 // every second element of a and b, from element PARITY on
 template <int L, int PARITY, typename V, int... I>
 GF_HD V every_second(V a, V b, std::integer_sequence<int, I...>) {

@@ -11,6 +11,8 @@ On GPUs a pass is cuDNN's. On CPUs it is oneDNN's, or Winograd's (ops/winograd.p
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -69,19 +71,22 @@ def _computed(x: Tensor) -> torch.dtype:
     return torch.float32 if half and x.device.type == "cpu" and _slow_in_half() else x.dtype
 
 
-def _is_winograds(x: Tensor, w: Tensor, g: Geometry, area: int, backend: str) -> bool:
-    full = _computed(x) in (torch.float32, torch.float64)
-    return full and runs_at_once(x, w) and winograd.takes(w, g.stride, g.groups, area, backend)
+def _is_winograds(x: Tensor, w: Tensor, g: Geometry, size: Callable[[], Pair], backend: str) -> bool:
+    """size: of the output, which is asked for only if the rest allows it."""
+    if w.shape[2:] != (3, 3) or _computed(x) not in (torch.float32, torch.float64) or not runs_at_once(x, w):
+        return False
+    return winograd.takes(w, g.stride, g.groups, math.prod(size()), backend)
 
 
 @outside_autocast
 def _convolve(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
-    height, width = g.output_size(w, x.shape[2:])
-    if not _is_winograds(x, w, g, height * width, backend):
+    if not _is_winograds(x, w, g, lambda: g.output_size(w, x.shape[2:]), backend):
         if g.transposed and g.stride == g.groups == 1 and w.shape[2:] == (1, 1) and g.padding == (0, 0):
             w, g = w.transpose(0, 1), g.plain()  # the same, by a matrix product
-        dtype = _computed(x)
-        return torch.ops.aten.convolution(x.to(dtype), w.to(dtype), None, *g.arguments()).to(x.dtype)
+        if (dtype := _computed(x)) != x.dtype:
+            return torch.convolution(x.to(dtype), w.to(dtype), None, *g.arguments()).to(x.dtype)
+        return torch.convolution(x, w, None, *g.arguments())
+    height, width = g.output_size(w, x.shape[2:])
     shape = (x.shape[0], w.shape[1 if g.transposed else 0], height, width)
     y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format_of(x))
     u = winograd.transform_weight(w, winograd.tile_size(height, width), g.transposed, backend)
@@ -95,13 +100,14 @@ def _convolve(x: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
 @outside_autocast
 def _correlate(x: Tensor, dy: Tensor, w: Tensor, g: Geometry, backend: str) -> Tensor:
     """The gradient of w, of which only shape and memory format count, in a plain convolution of x with the output y."""
-    height, width = dy.shape[2:]
-    if not _is_winograds(x, w, g, height * width, backend):
-        tensors = (t.to(_computed(x)) for t in (dy, x, w))
-        dw = torch.ops.aten.convolution_backward(*tensors, None, *g.arguments(), [False, True, False])[1]
-        return dw.to(x.dtype)
+    given = x.dtype
+    if not _is_winograds(x, w, g, lambda: dy.shape[2:], backend):
+        if (dtype := _computed(x)) != x.dtype:
+            dy, x, w = (t.to(dtype) for t in (dy, x, w))
+        backward = torch.ops.aten.convolution_backward.default
+        return backward(dy, x, w, None, *g.arguments(), [False, True, False])[1].to(given)
     dw = torch.empty_like(w)
-    winograd.weight_grad(dense(x), dense(dy), g.padding, winograd.tile_size(height, width), dw, backend)
+    winograd.weight_grad(dense(x), dense(dy), g.padding, winograd.tile_size(*dy.shape[2:]), dw, backend)
     return dw
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from gan_fast.ops.backends import launcher
 from gan_fast.ops.primitive import computed_dtype
 
-_CHUNK_BYTES = 2 << 20  # of tiles transformed, multiplied and transformed back at a time: as much as a core's cache
+_CHUNK_BYTES = 1 << 20  # of tiles transformed, multiplied and transformed back at a time: with the sums a core's cache
 
 
 def _launch(name: str, backend: str, *args: object) -> None:
@@ -76,10 +76,12 @@ class _Tiles:
 
 
 def _buffer(points: int, tiles: int, channels: int, like: Tensor) -> Tensor:
-    """[points, tiles, channels]; the points of a tile, written together, must not fall into one set of the cache."""
-    line = 64 // like.element_size()
-    step = -(-tiles * channels // line) * line + line
-    return like.new_empty(points, step)[:, : tiles * channels].unflatten(1, (tiles, channels))
+    """[points, tiles + 1, channels]: one tile more than there are.
+
+    Without it the points of a tile, which are written together, would fall into one set of the cache, and with gaps
+    instead PyTorch would multiply matrix by matrix.
+    """
+    return like.new_empty(points, tiles + 1, channels)
 
 
 def tile_size(height: int, width: int) -> int:
@@ -101,11 +103,11 @@ def convolve(x: Tensor, u: Tensor, pad: tuple[int, int], y: Tensor, backend: str
     v = sums = u.new_empty(0)
     for first, rows in tiles.chunks(u):
         count = rows * tiles.across
-        if v.shape[1:2] != (count,):
+        if v.shape[1:2] != (count + 1,):
             v, sums = (_buffer(tiles.points, count, channels, u) for channels in (i, o))
-        _launch("winograd_into", backend, x, "input", tiles.grid(first, pad), v)
+        _launch("winograd_into", backend, x, "input", tiles.grid(first, pad), v[:, :-1])
         torch.bmm(v, u.transpose(1, 2), out=sums)
-        _launch("winograd_from", backend, sums, "output", tiles.grid(first), y)
+        _launch("winograd_from", backend, sums[:, :-1], "output", tiles.grid(first), y)
 
 
 def weight_grad(x: Tensor, dy: Tensor, pad: tuple[int, int], m: int, dw: Tensor, backend: str) -> None:
@@ -118,7 +120,7 @@ def weight_grad(x: Tensor, dy: Tensor, pad: tuple[int, int], m: int, dw: Tensor,
     for first, rows in tiles.chunks(du):
         count = rows * tiles.across
         if v.shape[1:2] != (count,):
-            v, e = (_buffer(tiles.points, count, channels, du) for channels in (i, o))
+            v, e = (_buffer(tiles.points, count, channels, du)[:, :-1] for channels in (i, o))
         _launch("winograd_into", backend, x, "input", tiles.grid(first, pad), v)
         _launch("winograd_into", backend, dy, "grad", tiles.grid(first), e)
         torch.baddbmm(du, e.transpose(1, 2), v, beta=float(first > 0), out=du)

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from gan_fast.benchmarks import record
 from gan_fast.benchmarks.record import Results
 from gan_fast.benchmarks.table import BLOCK, phases_table, rewritten
@@ -10,10 +12,13 @@ from gan_fast.benchmarks.table import BLOCK, phases_table, rewritten
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_readme_keeps_step_with_the_results() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert [kind for kind, _, _ in BLOCK.findall(text)] == ["ops", "phases"]
-    assert rewritten(text) == text, "run: python benchmarks/table.py --write README.md"
+@pytest.mark.parametrize(
+    ("page", "kinds"), [("README.md", ["ops", "phases"]), ("docs/benchmarks.md", ["filtered_lrelu"])]
+)
+def test_pages_keep_step_with_the_results(page: str, kinds: list[str]) -> None:
+    text = (ROOT / page).read_text()
+    assert [kind for kind, _, _ in BLOCK.findall(text)] == kinds
+    assert rewritten(text) == text, f"run: python benchmarks/table.py --write {page}"
 
 
 def test_a_block_is_made_from_the_file_that_is_given(make_results: Callable[..., Results], tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ Nothing in a phase may read a tensor's value on the host, which would wait for t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 WARM_UP = 3  # runs of each key before it is captured, in which Adam, autotuning, cuBLAS and caches make what they keep
 
+T = TypeVar("T")
 Outputs = dict[str, Tensor]
 Inputs = tuple[Tensor | None, ...]
 
@@ -28,12 +29,12 @@ Inputs = tuple[Tensor | None, ...]
 class Recorder(Protocol):
     """How functions become graphs; `CudaRecorder` for GPUs."""
 
-    def run(self, function: Callable[[], Outputs]) -> Outputs:
+    def run(self, function: Callable[[], T]) -> T:
         """Run it where it would be captured."""
 
     def record(
-        self, function: Callable[[], Outputs], generators: Iterable[torch.Generator]
-    ) -> tuple[Callable[[], None], Outputs]:
+        self, function: Callable[[], T], generators: Iterable[torch.Generator] = ()
+    ) -> tuple[Callable[[], None], T]:
         """Capture it, without running it: what replays it, and the tensors that a replay leaves its results in."""
 
 
@@ -50,7 +51,7 @@ class CudaRecorder:
         self._device, self._stream = device, torch.cuda.Stream(device)
         self._pool = torch.cuda.graph_pool_handle()
 
-    def run(self, function: Callable[[], Outputs]) -> Outputs:
+    def run(self, function: Callable[[], T]) -> T:
         # The stream that is captured must be the one that gradients and workspaces were made on.
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
@@ -60,8 +61,8 @@ class CudaRecorder:
         return outputs
 
     def record(
-        self, function: Callable[[], Outputs], generators: Iterable[torch.Generator]
-    ) -> tuple[Callable[[], None], Outputs]:
+        self, function: Callable[[], T], generators: Iterable[torch.Generator] = ()
+    ) -> tuple[Callable[[], None], T]:
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
             graph.register_generator_state(generator)

@@ -37,7 +37,7 @@ SMALL = {"channel_base": 8192, "conv_clamp": None}
 
 @dataclass(frozen=True)
 class Network:
-    """A preset with some fields replaced. gpu: too large for a CPU, left out there. recipe: its training is timed too."""
+    """A preset with some fields replaced. gpu: too large for a CPU, left out there. recipe: of a training to time."""
 
     name: str
     preset: str

@@ -260,7 +260,9 @@ def sefa(weight: Tensor, count: int) -> tuple[Tensor, Tensor]:
     Returns:
         directions [count, w_dim], each with its largest component positive, and strengths |A n| [count], falling.
     """
-    _, strengths, directions = torch.linalg.svd(weight.double(), full_matrices=False)
+    # With fewer styles than directions the last of these change nothing: rows of zeros.
+    rows = nn.functional.pad(weight.double(), (0, 0, 0, max(0, count - len(weight))))
+    _, strengths, directions = torch.linalg.svd(rows, full_matrices=False)
     directions, strengths = directions[:count], strengths[:count]
     largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
     return (directions * largest.sign()).to(weight.dtype), strengths.to(weight.dtype)

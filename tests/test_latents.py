@@ -138,6 +138,9 @@ def test_sefa_is_the_explicit_eigendecomposition(generator):
     random = points(1000, 8)
     random /= random.norm(dim=1, keepdim=True)
     assert (random @ weight.T).norm(dim=1).max() < strengths[0], "no unit vector changes the styles more"
+    directions, strengths = latents.sefa(weight[:2], 5)
+    assert_close(directions @ directions.T, torch.eye(5, dtype=torch.float64))
+    assert strengths[2:].max() < 1e-12, "two styles are changed by two directions"
 
 
 def test_the_first_direction_changes_the_image_more_than_the_last(generator):

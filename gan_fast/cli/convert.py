@@ -13,7 +13,9 @@ def convert(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write. Replaced if there.")],
     to: Annotated[
         str | None,
-        typer.Option(help="gan_fast (.safetensors), ada (.pkl), rosinality (.pt), basicsr (.pth) or mmgen."),
+        typer.Option(
+            help="gan_fast (.safetensors), ada (.pkl), rosinality (.pt), basicsr (.pth), mmgen or lucidrains."
+        ),
     ] = None,
     discriminator: Annotated[bool, typer.Option(help="Take the discriminator along.")] = True,
 ) -> None:

@@ -18,18 +18,36 @@ from torch import Tensor, nn
 
 from gan_fast import models
 from gan_fast.compat import geometry
-from gan_fast.compat.files import STYLEGAN3, File, Network, check_size, find_networks, open_file, our_tensors, some
+from gan_fast.compat.files import (
+    LUCIDRAINS,
+    STYLEGAN3,
+    File,
+    Network,
+    check_size,
+    find_networks,
+    open_file,
+    our_tensors,
+    some,
+)
 from gan_fast.compat.pickles import CheckpointError
 from gan_fast.compat.writers import WRITERS
-from gan_fast.models import stylegan2, stylegan3
+from gan_fast.models import stylegan2, stylegan2_lucidrains, stylegan3
 from gan_fast.ops import setup_filter
 
 W_SAMPLES = 4096
 SELF_CHECK = 1e-5
 
-Generator = stylegan2.Generator | stylegan3.Generator
-Config = stylegan2.Config | stylegan3.Config
+Generator = stylegan2.Generator | stylegan3.Generator | stylegan2_lucidrains.Generator
+Discriminator = stylegan2.Discriminator | stylegan2_lucidrains.Discriminator
+Config = stylegan2.Config | stylegan3.Config | stylegan2_lucidrains.Config
+FAMILIES = ("stylegan2", "stylegan3", "stylegan2_lucidrains")
 
+# What the networks of a family are called, and the dialects that express them besides gan_fast.
+EXPRESSED_BY = {
+    stylegan2.Config: ("StyleGAN2", ("ada", "rosinality", "basicsr", "mmgen")),
+    stylegan3.Config: ("StyleGAN3", ()),
+    stylegan2_lucidrains.Config: ("lucidrains' StyleGAN2", ("lucidrains",)),
+}
 SUFFIXES = {".safetensors": "gan_fast", ".pkl": "ada", ".pt": "rosinality", ".pth": "basicsr"}
 
 
@@ -42,13 +60,13 @@ class Model:
         discriminator: or None.
         config: arguments that build the same pair, of the generator's family.
         trained: the generator that was being trained, where the file has it beside its average.
-        dialect: "gan_fast", "ada", "rosinality", "basicsr" or "mmgen".
+        dialect: "gan_fast", "ada", "rosinality", "basicsr", "mmgen" or "lucidrains".
         class_names: names of the classes; numbers where the file has no names.
         extras: what else the file says in numbers and texts: training arguments, steps.
     """
 
     generator: Generator | None
-    discriminator: stylegan2.Discriminator | None
+    discriminator: Discriminator | None
     config: Config
     trained: Generator | None = None
     dialect: str = "gan_fast"
@@ -104,13 +122,13 @@ def load(path: str | Path, *, discriminator: bool = True) -> Model:
     """Read StyleGAN2 and StyleGAN3 networks from a file of any dialect, as our models, for evaluation.
 
     They are in float32 on the CPU. Nothing that the file contains is executed, and no package of its dialect is needed.
-    Images are those of the code
-    that wrote the file. A mean latent that it lacks is the mean over 4096 latents; noise planes that it lacks are
-    drawn. Both are the same every time.
+    Images are those of the code that wrote the file. A mean latent that it lacks is the mean over 4096 latents (of
+    lucidrains' files of those of the network in training, as there, for the average too); noise planes that it lacks
+    are drawn. Both are the same every time.
 
     Args:
         path: NVlabs' .pkl (stylegan2-ada-pytorch, stylegan3), rosinality's .pt, BasicSR's and GFPGAN's .pth,
-            mmgeneration's .pth, gan_fast's .safetensors.
+            mmgeneration's .pth, lucidrains' .pt, gan_fast's .safetensors.
         discriminator: read it too, where there is one.
 
     Raises:
@@ -119,7 +137,7 @@ def load(path: str | Path, *, discriminator: bool = True) -> Model:
     """
     file = open_file(path)
     family = _metadata(file).get("family", "stylegan2")
-    if family not in ("stylegan2", "stylegan3"):
+    if family not in FAMILIES:
         raise CheckpointError(
             f"cannot load {path}: it holds networks of the family {family!r:.50}; gan_fast.training.load_generator does"
         )
@@ -153,12 +171,12 @@ def inspect(path: str | Path) -> Summary:
 def _describe(file: File, network: Network) -> Found:
     try:
         state = our_tensors(network, load=False)
-        if network.role == "D":
-            facts = geometry.of_discriminator(state)
-        elif STYLEGAN3 in state:
+        if STYLEGAN3 in state:
             facts = geometry.of_stylegan3(state, _stylegan3_fields(file, network))
+        elif _is_lucidrains(state):
+            facts = geometry.of_lucidrains(state)
         else:
-            facts = geometry.of_generator(state)
+            facts = geometry.of_discriminator(state) if network.role == "D" else geometry.of_generator(state)
         facts.pop("filter", None)
         return Found(network.role, network.dialect, network.prefix, facts)
     except CheckpointError as error:
@@ -170,10 +188,12 @@ def save(path: str | Path, model: Model | Generator, *, dialect: str | None = No
 
     Args:
         path: the file; replaced if there.
-        model: what `load` returns, or a generator of `gan_fast.models.stylegan2` or `stylegan3`.
+        model: what `load` returns, or a generator of `gan_fast.models.stylegan2`, `stylegan3` or
+            `stylegan2_lucidrains`.
         dialect: "gan_fast" (safetensors, configuration in its metadata), "ada" (a pickle whose embedded source imports
-            gan_fast), "rosinality", "basicsr" (one network a file: the generator) or "mmgen"; None: by the suffix,
-            .safetensors, .pkl, .pt, .pth. StyleGAN3 goes into "gan_fast" alone.
+            gan_fast), "rosinality", "basicsr" (one network a file: the generator), "mmgen" or "lucidrains"; None: by
+            the suffix, .safetensors, .pkl, .pt, .pth. StyleGAN3 goes into "gan_fast" alone, lucidrains' networks into
+            that and "lucidrains".
 
     Raises:
         ValueError: the dialect is unknown, or cannot express the networks; says what it cannot.
@@ -184,8 +204,10 @@ def save(path: str | Path, model: Model | Generator, *, dialect: str | None = No
         raise ValueError(f"dialect: got {dialect!r}, takes {', '.join(WRITERS)}")
     if isinstance(model, nn.Module):
         model = Model(model, None, config_of(model))
-    if isinstance(model.config, stylegan3.Config) and dialect != "gan_fast":
-        raise ValueError(f"dialect: {dialect} cannot express StyleGAN3 networks, only gan_fast (.safetensors) can")
+    name, writers = EXPRESSED_BY[type(model.config)]
+    if dialect not in ("gan_fast", *writers):
+        able = ", ".join(("gan_fast (.safetensors)", *writers))
+        raise ValueError(f"dialect: {dialect} cannot express {name} networks, only {able} can")
     from gan_fast.training.checkpoint import write_atomically  # loads what trains; reading needs none of it
 
     write_atomically(path, lambda file: WRITERS[dialect](model, file))
@@ -213,14 +235,14 @@ def convert(
     if not error <= SELF_CHECK:
         raise CheckpointError(
             f"{target}: its images differ from those of {source} by {error:.1e} of their range, so it is not the same"
-            f" network{'' if model.config.conv_clamp is None else ': that dialect has no conv_clamp'}"
+            f" network{'' if getattr(model.config, 'conv_clamp', None) is None else ': that dialect has no conv_clamp'}"
         )
     return again, error
 
 
-def config_of(generator: Generator, discriminator: stylegan2.Discriminator | None = None) -> Config:
+def config_of(generator: Generator, discriminator: Discriminator | None = None) -> Config:
     """The configuration that builds networks like these."""
-    if isinstance(generator, stylegan3.Generator):
+    if isinstance(generator, (stylegan3.Generator, stylegan2_lucidrains.Generator)):
         return generator.config
     parts = [geometry.of_generator(generator.state_dict())]
     hints = geometry.hints_from(geometry.attributes_of(generator))
@@ -247,6 +269,8 @@ def _model(file: File, networks: Mapping[str, Network], states: dict[str, dict[s
     if not (isinstance(names, list) and len(names) == config.c_dim and all(isinstance(n, str) for n in names)):
         names = [str(i) for i in range(config.c_dim)]
     dialect = next(iter(networks.values())).dialect
+    if dialect == "lucidrains" and "G" in built:  # that project truncates the average towards G's mean
+        built["G_ema"].mapping.w_avg.copy_(built["G"].mapping.w_avg)
     return Model(built.get("G_ema"), built.get("D"), config, built.get("G"), dialect, tuple(names), dict(file.extras))
 
 
@@ -255,6 +279,8 @@ def _config(file: File, networks: Mapping[str, Network], states: Mapping[str, Ma
     for network in networks.values():
         of_network = {n: a for n, a in file.attributes.items() if n.startswith(network.prefix)}
         hints |= geometry.hints_from(of_network)
+    if any(_is_lucidrains(state) for state in states.values()):
+        return geometry.lucidrains_from([geometry.of_lucidrains(state) for state in states.values()])
     generators = [role for role in ("G_ema", "G") if role in states]
     if generators and STYLEGAN3 in states[generators[0]]:
         fields = geometry.of_stylegan3(states[generators[0]], _stylegan3_fields(file, networks[generators[0]]))
@@ -264,6 +290,10 @@ def _config(file: File, networks: Mapping[str, Network], states: Mapping[str, Ma
     if "D" in states:
         parts.append(geometry.of_discriminator(states["D"], parts[0]["img_resolution"] if parts else None))
     return geometry.config_from(parts, hints)
+
+
+def _is_lucidrains(state: Mapping[str, Tensor]) -> bool:
+    return any(name in state for name in LUCIDRAINS)
 
 
 def _metadata(file: File) -> dict[str, Any]:

@@ -9,7 +9,8 @@ and says how the foreign tensor is made from ours. All the dialects of rosinalit
     noise                  strength [1], planes [1, 1, h, w]; learned constant [1, C, 4, 4]; bias of ToRGB [1, 3, 1, 1]
     filters of up-layers   times 4, the gain of upsampling by two
 
-and differ in names alone: `RENAMED` turns rosinality's into each other's.
+and differ in names alone: `RENAMED` turns rosinality's into each other's. lucidrains' files hold another architecture,
+`gan_fast.models.stylegan2_lucidrains`, and have a table of their own.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ RENAMED: dict[str, tuple[tuple[str, str | None], ...]] = {
         (r"final_linear\.(\d)\.weight", r"final_linear.\1.linear.weight_orig"),
         (r"((?:convs\.|final_conv).*)\.weight", r"\1.conv.weight_orig"),
     ),
+    "lucidrains": (),
 }
 
 
@@ -97,8 +99,7 @@ def _renamed(dialect: str, rows: Iterator[Row]) -> Iterator[Row]:
 
 def _generator_rows(blocks: int, layers: int) -> Iterator[Row]:
     for i in range(layers):
-        for part in ("weight", "bias"):
-            yield Row(f"mapping.fc{i}.{part}", f"style.{i + 1}.{part}")
+        yield from _both(f"mapping.fc{i}", f"style.{i + 1}")
     yield Row("synthesis.b4.const", "input.input", 1)
     for k in range(blocks):
         block = f"synthesis.b{4 << k}"
@@ -120,8 +121,7 @@ def _generator_rows(blocks: int, layers: int) -> Iterator[Row]:
 
 def _modulated(ours: str, theirs: str) -> Iterator[Row]:
     yield Row(f"{ours}.weight", f"{theirs}.weight", 1)
-    for part in ("weight", "bias"):
-        yield Row(f"{ours}.affine.{part}", f"{theirs}.modulation.{part}")
+    yield from _both(f"{ours}.affine", f"{theirs}.modulation")
 
 
 def _discriminator_rows(blocks: int) -> Iterator[Row]:
@@ -139,6 +139,66 @@ def _discriminator_rows(blocks: int) -> Iterator[Row]:
         yield Row(f"{ours}.skip.weight", f"{theirs}.skip.1.weight")
     yield Row("b4.conv.weight", "final_conv.0.weight")
     yield Row("b4.conv.bias", "final_conv.1.bias")
-    for ours, theirs in (("fc", "0"), ("out", "1")):
-        for part in ("weight", "bias"):
-            yield Row(f"b4.{ours}.{part}", f"final_linear.{theirs}.{part}")
+    yield from _both("b4.fc", "final_linear.0")
+    yield from _both("b4.out", "final_linear.1")
+
+
+def lucidrains_generator_rows(blocks: int, layers: int) -> list[Row]:
+    """As `generator_rows`, of whatever such a generator may have: attention in every block, and either start."""
+    return list(_lucidrains_generator_rows(blocks, layers))
+
+
+def lucidrains_discriminator_rows(blocks: int) -> list[Row]:
+    """As `discriminator_rows`, with attention in every block. Its logits are high for what ours are low for."""
+    return list(_lucidrains_discriminator_rows(blocks))
+
+
+def _lucidrains_generator_rows(blocks: int, layers: int) -> Iterator[Row]:
+    for i in range(layers):
+        yield from _both(f"mapping.fc{i}", f"S.net.{2 * i}")
+    yield Row("synthesis.const", "G.initial_block", 1)
+    yield Row("synthesis.to_const", "G.to_initial_block.weight")
+    yield from _both("synthesis.initial_conv", "G.initial_conv")
+    for k in range(blocks):
+        ours, theirs = f"synthesis.b{4 << k}", f"G.blocks.{k}"
+        for i in (0, 1):
+            conv = f"{ours}.conv{i}"
+            yield Row(f"{conv}.weight", f"{theirs}.conv{i + 1}.weight")
+            yield from _both(f"{conv}.affine", f"{theirs}.to_style{i + 1}")
+            yield Row(f"{conv}.noise_strength", f"{theirs}.to_noise{i + 1}.weight", after=1)
+            yield Row(f"{conv}.bias", f"{theirs}.to_noise{i + 1}.bias")
+        yield Row(f"{ours}.torgb.weight", f"{theirs}.to_rgb.conv.weight")
+        yield from _both(f"{ours}.torgb.affine", f"{theirs}.to_rgb.to_style")
+        if k:
+            yield Row(f"{ours}.blur.f", f"G.blocks.{k - 1}.to_rgb.upsample.1.f", scale=4)
+        yield from _lucidrains_attention(f"{ours}.attention", f"G.attns.{k}")
+
+
+def _lucidrains_discriminator_rows(blocks: int) -> Iterator[Row]:
+    for k in range(blocks):
+        ours, theirs = f"b{1 << blocks - k}", f"blocks.{k}"
+        yield from _both(f"{ours}.skip", f"{theirs}.conv_res")
+        yield from _both(f"{ours}.conv0", f"{theirs}.net.0")
+        yield from _both(f"{ours}.conv1", f"{theirs}.net.2")
+        yield Row(f"{ours}.blur.f", f"{theirs}.downsample.0.f", scale=4)
+        yield from _both(f"{ours}.down", f"{theirs}.downsample.1")
+        yield from _lucidrains_attention(f"{ours}.attention", f"attn_blocks.{k}")
+    yield from _both("final_conv", "final_conv")
+    yield from _both("out", "to_logit", scale=-1)
+
+
+def _lucidrains_attention(ours: str, theirs: str) -> Iterator[Row]:
+    for i in (0, 1):
+        yield Row(f"{ours}.{i}.norm.scale", f"{theirs}.{i}.fn.norm.g", 1, 2)
+        yield Row(f"{ours}.{i}.norm.shift", f"{theirs}.{i}.fn.norm.b", 1, 2)
+    yield Row(f"{ours}.0.q.weight", f"{theirs}.0.fn.fn.to_q.weight")
+    yield Row(f"{ours}.0.near.weight", f"{theirs}.0.fn.fn.to_kv.net.0.weight")
+    yield Row(f"{ours}.0.kv.weight", f"{theirs}.0.fn.fn.to_kv.net.1.weight")
+    yield from _both(f"{ours}.0.out", f"{theirs}.0.fn.fn.to_out")
+    yield from _both(f"{ours}.1.conv0", f"{theirs}.1.fn.fn.0")
+    yield from _both(f"{ours}.1.conv1", f"{theirs}.1.fn.fn.2")
+
+
+def _both(ours: str, theirs: str, scale: float = 1.0) -> Iterator[Row]:
+    for part in ("weight", "bias"):
+        yield Row(f"{ours}.{part}", f"{theirs}.{part}", scale=scale)

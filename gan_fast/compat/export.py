@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_fast.compat import checkpoints
+from gan_fast.compat.pickles import CheckpointError
 from gan_fast.ops import use_backend
 from gan_fast.training.checkpoint import write_atomically
 
@@ -46,8 +47,8 @@ def export(path: str | Path, generator: checkpoints.Generator, *, psi: float = 1
     batches of 1 and 3; ONNX files are run by onnxruntime.
 
     Raises:
-        ValueError: the suffix is another one, or psi is not 1 with .safetensors.
-        RuntimeError: a package is missing, or the images differ by more than 1e-4.
+        ValueError: the suffix is another one, psi is not 1 with .safetensors, or a package is missing.
+        CheckpointError: the images differ by more than 1e-4.
     """
     path = Path(path)
     if path.suffix not in FORMATS:
@@ -63,7 +64,7 @@ def export(path: str | Path, generator: checkpoints.Generator, *, psi: float = 1
             true = model(*inputs)
             error = max(error, float((run(*inputs) - true).abs().max() / true.abs().max()))
     if not error <= 1e-4:
-        raise RuntimeError(f"{path}: its images differ from the generator's by {error:.1e} of their range")
+        raise CheckpointError(f"{path}: its images differ from the generator's by {error:.1e} of their range")
     return error
 
 
@@ -83,7 +84,7 @@ def _onnx(path: Path, model: Images) -> Callable[..., Tensor]:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise RuntimeError(f"{error.name} is missing: pip install 'gan-fast[export]'") from None
+        raise ValueError(f"{path}: ONNX needs {error.name}: pip install 'gan-fast[export]'") from None
     with warnings.catch_warnings(action="ignore"):
         program = torch.onnx.export(_traced(model), dynamo=True, verbose=False)
     for value, name in zip(program.model.graph.inputs, ("z", "c"), strict=False):

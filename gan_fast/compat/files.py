@@ -19,27 +19,43 @@ from gan_fast.compat import dialects, pickles
 from gan_fast.compat.pickles import CheckpointError
 
 STYLEGAN3 = "synthesis.input.freqs"
-# The name by which a network is known: dialect, generator's, discriminator's.
+LUCIDRAINS = ("synthesis.initial_conv.weight", "b2.skip.weight")  # the generator's and the discriminator's
+# Dialect, role, and the name by which a network is known; a G whose prefix says so is G_ema.
 SIGNATURES = (
-    ("gan_fast", "synthesis.b4.const", "b4.out.weight"),
-    ("gan_fast", STYLEGAN3),  # its discriminator is StyleGAN2's
-    ("rosinality", "input.input", "convs.0.0.weight"),
-    ("basicsr", "constant_input.weight", "conv_body.0.0.weight"),
-    ("mmgen", "constant_input.input", "convs.0.0.conv.weight_orig"),
+    ("gan_fast", "G", "synthesis.b4.const"),
+    ("gan_fast", "D", "b4.out.weight"),
+    ("gan_fast", "G", STYLEGAN3),  # its discriminator is StyleGAN2's
+    ("gan_fast", "G", LUCIDRAINS[0]),
+    ("gan_fast", "D", LUCIDRAINS[1]),
+    ("rosinality", "G", "input.input"),
+    ("rosinality", "D", "convs.0.0.weight"),
+    ("basicsr", "G", "constant_input.weight"),
+    ("basicsr", "D", "conv_body.0.0.weight"),
+    ("mmgen", "G", "constant_input.input"),
+    ("mmgen", "D", "convs.0.0.conv.weight_orig"),
+    ("lucidrains", "G", "G.initial_conv.weight"),
+    ("lucidrains", "G_ema", "GE.initial_conv.weight"),
+    ("lucidrains", "D", "D.to_logit.weight"),
 )
+# lucidrains' mapping and synthesis lie side by side, and so do their averages. (An augmenting wrapper lists D again.)
+LUCIDRAINS_MODULES = {"G": {"S.": "S.", "G.": "G."}, "G_ema": {"SE.": "S.", "GE.": "G."}, "D": {"D.": ""}}
+LUCIDRAINS_WRAPPER = "D_aug."
 # Generators that are not loaded: the name by which each is known, and what it is.
 REFUSED = (
     (
-        "initial_conv.weight",
-        "a generator of lucidrains/stylegan2-pytorch, another architecture than StyleGAN2's here: it scales features"
-        " bilinearly and by no FIR filter, adds noise with a strength for each channel, modulates by style + 1 without"
-        " equalised learning rates, and normalises z to length 1",
+        "blocks.0.to_rgb.conv.weight",
+        "a generator of an early version of lucidrains/stylegan2-pytorch, which had no initial_conv yet",
     ),
     (
         "stylegan_decoder.style_conv1.bias",
         "GFPGAN's clean decoder, another architecture than StyleGAN2's here: it scales features bilinearly and by no"
         " FIR filter",
     ),
+)
+# Parts of lucidrains' networks that are not loaded: names that show them, and what a network with them does.
+REFUSED_PARTS = (
+    (r"quantize_blocks\.", "quantises its features (fq_layers); discriminator=False loads the generator alone"),
+    (r"(G\.attns|attn_blocks)\.\d+\.\d\.fn\.g$", "has the attention of early versions, whose branches have a gate"),
 )
 
 
@@ -168,18 +184,21 @@ def _open_pickle(path: Path) -> File:
 def find_networks(file: File) -> list[Network]:
     """The networks in the order G_ema, G, D; a generator that stands alone is G_ema."""
     found: dict[str, Network] = {}
-    for dialect, *signatures in SIGNATURES:
-        for kind, signature in zip("GD", signatures, strict=False):
-            for name in file.tensors:
-                if name != signature and not name.endswith(f".{signature}"):
-                    continue
-                prefix = name[: len(name) - len(signature)]
-                role = "D" if kind == "D" else "G_ema" if "ema" in prefix.lower() else "G"
-                if role in found:
-                    raise CheckpointError(f"it holds two networks {role}: {found[role].prefix!r} and {prefix!r}")
-                tensors = {n.removeprefix(prefix): x for n, x in file.tensors.items() if n.startswith(prefix)}
-                named_as_ours = "gan_fast" if file.container == "safetensors" else "ada"
-                found[role] = Network(role, named_as_ours if dialect == "gan_fast" else dialect, prefix, tensors)
+    for dialect, kind, signature in SIGNATURES:
+        for name in file.tensors:
+            if name != signature and not name.endswith(f".{signature}"):
+                continue
+            prefix = name.removesuffix(signature)
+            if prefix.endswith(LUCIDRAINS_WRAPPER):
+                continue
+            role = "G_ema" if kind == "G" and "ema" in prefix.lower() else kind
+            if role in found:
+                raise CheckpointError(f"it holds two networks {role}: {found[role].prefix!r} and {prefix!r}")
+            tensors = {n.removeprefix(prefix): x for n, x in file.tensors.items() if n.startswith(prefix)}
+            if dialect == "lucidrains":
+                tensors = _lucidrains_modules(role, tensors)
+            named_as_ours = "gan_fast" if file.container == "safetensors" else "ada"
+            found[role] = Network(role, named_as_ours if dialect == "gan_fast" else dialect, prefix, tensors)
     if not {"G", "G_ema"} & found.keys():
         for signature, what in REFUSED:
             if any(name.endswith(signature) for name in file.tensors):
@@ -191,6 +210,16 @@ def find_networks(file: File) -> list[Network]:
     return [found[role] for role in ("G_ema", "G", "D") if role in found]
 
 
+def _lucidrains_modules(role: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors of one network, under the names of G where it is its average."""
+    return {
+        ours + name.removeprefix(theirs): x
+        for name, x in tensors.items()
+        for theirs, ours in LUCIDRAINS_MODULES[role].items()
+        if name.startswith(theirs)
+    }
+
+
 def check_size(file: File, networks: Iterable[Network]) -> None:
     """Raises CheckpointError where tensors overlap, so that their copies would take more memory than the file has."""
     if sum(x.nbytes for network in networks for x in network.tensors.values()) > file.nbytes:
@@ -199,6 +228,9 @@ def check_size(file: File, networks: Iterable[Network]) -> None:
 
 def our_tensors(network: Network, load: bool) -> dict[str, Tensor]:
     """The tensors of a network under our names, in float32; on the meta device unless `load`."""
+    for pattern, what in REFUSED_PARTS if network.dialect == "lucidrains" else ():
+        if any(re.match(pattern, name) for name in network.tensors):
+            raise CheckpointError(f"{network.role} {what}")
     tensors = {}
     for name, x in network.tensors.items():
         if not x.dtype.is_floating_point:
@@ -226,6 +258,11 @@ def _rows(dialect: str, role: str, names: Mapping[str, Any]) -> list[dialects.Ro
             n += 1
         return n - first
 
+    if dialect == "lucidrains":
+        if role == "D":
+            return dialects.lucidrains_discriminator_rows(count("blocks.{}.conv_res.weight", 0))
+        layers = sum(name.startswith("S.net.") and name.endswith(".weight") for name in names)
+        return dialects.lucidrains_generator_rows(count("G.blocks.{}.conv1.weight", 0), layers)
     if role == "D":
         return dialects.discriminator_rows(dialect, 1 + count("convs.{}.conv1.1.bias", 1))
     return dialects.generator_rows(dialect, 1 + count("to_rgbs.{}.bias", 0), count("style.{}.bias", 1))

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gan_fast.compat.files import some
+from gan_fast.compat.files import LUCIDRAINS, some
 from gan_fast.compat.pickles import CheckpointError
-from gan_fast.models import stylegan2, stylegan3
+from gan_fast.models import stylegan2, stylegan2_lucidrains, stylegan3
 
 MAX_SIDE = 4096
 # What NVlabs' layers and ours keep under the same name, and images depend on.
@@ -139,23 +139,62 @@ def stylegan3_from(
     return stylegan3.Config(**{**fields, **seen, **hints})
 
 
+def of_lucidrains(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Arguments of `stylegan2_lucidrains.Config` for a generator or a discriminator with these tensors."""
+    is_generator = LUCIDRAINS[0] in state
+    at, first, image = ("synthesis.b{}.", 4, "torgb") if is_generator else ("b{}.", 2, "skip")
+    sides = _sides(state, f"{at}conv1.weight", first)
+    names = [f"{at.format(sides[-1])}{image}.weight", *(f"{at.format(r)}conv1.weight" for r in sides)]
+    rgb, *convs = _shapes(state, *((name, 4) for name in names))
+    facts = {
+        "img_resolution": sides[-1],
+        "channel_max": max(shape[0] for shape in convs),
+        "attention": tuple(r for r in sides if f"{at.format(r)}attention.0.q.weight" in state),
+    }
+    top = convs[-1][0]
+    if not is_generator:
+        return {**facts, "img_channels": rgb[1], "d_capacity": -(-top // 4)}
+    ((_, z_dim),) = _shapes(state, ("mapping.fc0.weight", 2))
+    return {
+        **facts,
+        "img_channels": rgb[0],
+        "capacity": -(-top // 2),
+        "z_dim": z_dim,
+        "num_layers": _mapping_layers(state),
+        "const": "synthesis.const" in state,
+    }
+
+
+def lucidrains_from(parts: list[dict[str, Any]]) -> stylegan2_lucidrains.Config:
+    """One configuration for networks whose geometries are given; building shows whether they agree in the rest."""
+    fields: dict[str, Any] = {}
+    for part in parts:
+        _join(fields, {key: value for key, value in part.items() if key not in ("attention", "channel_max")})
+    attention = tuple(sorted({side for part in parts for side in part["attention"]}))
+    largest = max(part["channel_max"] for part in parts)
+    return stylegan2_lucidrains.Config(**fields, attention=attention, channel_max=largest)
+
+
 def config_from(parts: list[dict[str, Any]], hints: Mapping[str, Any]) -> stylegan2.Config:
     """One configuration for networks whose geometries are given; hints: what shapes do not show."""
     fields: dict[str, Any] = {}
     channels: dict[int, int] = {}
     for part in parts:
-        seen = {key: value for key, value in part.items() if key not in ("channels", "filter")}
-        for known, new in ((fields, seen), (channels, part["channels"])):
-            for key, value in new.items():
-                if known.setdefault(key, value) != value:
-                    raise CheckpointError(
-                        f"its networks differ in {key}, {known[key]} and {value}; discriminator=False loads one alone"
-                    )
+        _join(fields, {key: value for key, value in part.items() if key not in ("channels", "filter")})
+        _join(channels, part["channels"])
     filters = [part["filter"] for part in parts if part["filter"] is not None]
     if filters:
         fields["resample_filter"] = _taps(filters[0])
     base, largest = _channel_rule(channels)
     return stylegan2.Config(**fields, channel_base=base, channel_max=largest, **hints)
+
+
+def _join(known: dict[Any, Any], new: Mapping[Any, Any]) -> None:
+    for key, value in new.items():
+        if known.setdefault(key, value) != value:
+            raise CheckpointError(
+                f"its networks differ in {key}, {known[key]} and {value}; discriminator=False loads one alone"
+            )
 
 
 def attributes_of(module: nn.Module) -> dict[str, dict[str, Any]]:
@@ -219,7 +258,7 @@ def _sides(state: Mapping[str, Tensor], name: str, first: int) -> list[int]:
     while name.format(side) in state and side <= MAX_SIDE:
         sides.append(side)
         side *= 2
-    return sides or [first] if first == 4 else sides
+    return sides or [first] if first < 8 else sides
 
 
 def _shapes(state: Mapping[str, Tensor], *wanted: tuple[str, int]) -> list[tuple[int, ...]]:

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 
 from gan_fast import models
 from gan_fast.compat import dialects
+from gan_fast.compat.files import LUCIDRAINS_MODULES, LUCIDRAINS_WRAPPER
 from gan_fast.models import stylegan2
 
 if TYPE_CHECKING:
     from gan_fast.compat.checkpoints import Model
 
 MODEL_FORMAT = "gan_fast model 1"
+LUCIDRAINS_VERSION = "1.8.9"  # a release whose names these are
 
 
 def _states(model: Model) -> dict[str, dict[str, Tensor]]:
@@ -94,6 +96,27 @@ def _write_mmgen(model: Model, file: IO[bytes]) -> None:
     torch.save({"meta": {}, "state_dict": tensors}, file)
 
 
+def _write_lucidrains(model: Model, file: IO[bytes]) -> None:
+    """All that that project's loader wants: a generator in training, its average, D, and D again in its wrapper."""
+    states = _states(model)
+    if states.keys() < {"G_ema", "D"}:
+        raise ValueError("dialect: lucidrains takes a generator and a discriminator")
+    states.setdefault("G", states["G_ema"])
+    blocks = model.config.img_resolution.bit_length() - 2
+    tensors = {}
+    for role, state in states.items():
+        if role == "D":
+            rows = dialects.lucidrains_discriminator_rows(blocks + 1)
+        else:
+            rows = dialects.lucidrains_generator_rows(blocks, model.config.num_layers)
+        for row in (row for row in rows if row.ours in state):
+            for theirs, named in LUCIDRAINS_MODULES[role].items():
+                if row.theirs.startswith(named):
+                    tensors[theirs + row.theirs.removeprefix(named)] = row.export(state[row.ours]).contiguous()
+    wrapped = {f"{LUCIDRAINS_WRAPPER}{name}": x for name, x in tensors.items() if name.startswith("D.")}
+    torch.save({"GAN": tensors | wrapped, "version": LUCIDRAINS_VERSION}, file)
+
+
 _ADA_GLOBAL = ("torch_utils.persistence", "_reconstruct_persistent_obj")
 _ADA_SOURCE = """# The classes of this pickle; it takes the package gan_fast to unpickle them with NVlabs' loader.
 from torch.nn import Identity
@@ -141,4 +164,5 @@ WRITERS: dict[str, Callable[[Model, IO[bytes]], None]] = {
     "rosinality": _write_rosinality,
     "basicsr": _write_basicsr,
     "mmgen": _write_mmgen,
+    "lucidrains": _write_lucidrains,
 }

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 C = TypeVar("C")
@@ -72,6 +73,15 @@ def check_ws(ws: Tensor, num_ws: int, w_dim: int) -> None:
     """Raises ValueError unless ws is [N, num_ws, w_dim]."""
     if ws.ndim != 3 or ws.shape[1:] != (num_ws, w_dim):
         raise ValueError(f"ws: got shape {list(ws.shape)}, takes [N, {num_ws}, {w_dim}]")
+
+
+def styles(w: Tensor, w_avg: Tensor, num_ws: int, psi: float, cutoff: int | None) -> Tensor:
+    """ws [N, num_ws, w_dim] of w [N, w_dim], the first cutoff of them (None: all) w_avg + psi (w - w_avg)."""
+    ws = w[:, None].expand(-1, num_ws, -1)
+    if psi == 1:
+        return ws
+    n = num_ws if cutoff is None else min(max(cutoff, 0), num_ws)
+    return torch.cat([w_avg.lerp(ws[:, :n], psi), ws[:, n:]], 1)
 
 
 class StyleBased(nn.Module):

@@ -116,11 +116,7 @@ class Mapping(nn.Module):
             return w
         if update_emas:
             self.w_avg.copy_(w.detach().mean(0).lerp(self.w_avg, self.w_avg_beta))
-        ws = w[:, None].expand(-1, self.num_ws, -1)
-        if truncation_psi == 1:
-            return ws
-        n = self.num_ws if truncation_cutoff is None else min(max(truncation_cutoff, 0), self.num_ws)
-        return torch.cat([self.w_avg.lerp(ws[:, :n], truncation_psi), ws[:, n:]], 1)
+        return common.styles(w, self.w_avg, self.num_ws, truncation_psi, truncation_cutoff)
 
 
 class SynthesisBlock(nn.Module):

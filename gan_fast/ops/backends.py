@@ -126,7 +126,7 @@ BACKENDS: dict[str, Backend] = {
         wrap=_native_cuda,
     ),
     "triton": Backend(
-        devices=lambda: ("cuda", "cpu") if _interpreted() else ("cuda",),
+        devices=lambda: ("cpu", "cuda") if _interpreted() else ("cuda",),
         module=lambda op: f"gan_fast.kernels.{op}",
         unavailable=_triton_unavailable,
         wrap=_triton,

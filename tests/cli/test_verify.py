@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from gan_fast import ops, testing
 from gan_fast.cli import app
+from gan_fast.ops.backends import BACKENDS
 
 THEIRS = '''
 import torch
@@ -104,6 +105,12 @@ def test_a_module_may_decline(theirs: Path, tmp_path: Path) -> None:
         assert row["samples"] + row["declined"] == len(testing.samples("square_sum"))
     theirs.write_text("def square_sum(x):\n    raise NotImplementedError")
     assert "nothing was verified" in call("--against", theirs, "--ops", "square_sum").stderr
+
+
+def test_nothing_is_planned_for_a_device_that_is_not_there() -> None:
+    runs, _ = testing.plan(("square_sum",), tuple(BACKENDS))
+    assert {"cpu", "triton"} <= {run.backend for run in runs}
+    assert torch.cuda.is_available() or {run.device for run in runs} == {"cpu"}
 
 
 def test_a_backend_that_raises_is_wrong_and_not_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

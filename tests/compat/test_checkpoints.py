@@ -400,14 +400,14 @@ def test_training_checkpoints_are_read(tmp_path):
 
 
 def test_foreign_architectures_are_named(tmp_path):
-    state = {"S.net.0.weight": torch.zeros(4, 4), "G.initial_conv.weight": torch.zeros(4, 4, 3, 3)}
-    torch.save({"GAN": state, "version": "1.8.9"}, tmp_path / "model_7.pt")
-    with pytest.raises(CheckpointError, match=r"lucidrains.*bilinearly"):
-        gan_fast.load(tmp_path / "model_7.pt")
-    summary = checkpoints.inspect(tmp_path / "model_7.pt")
-    assert "lucidrains" in summary.refused
-    assert summary.tensors["GAN.G.initial_conv.weight"] == (torch.float32, (4, 4, 3, 3))
-    assert summary.extras == {"version": "1.8.9"}
+    state = {"stylegan_decoder.style_conv1.bias": torch.zeros(1, 4, 1, 1)}
+    torch.save({"params_ema": state, "version": "1.4"}, tmp_path / "GFPGANv1.4.pth")
+    with pytest.raises(CheckpointError, match=r"clean decoder.*bilinearly"):
+        gan_fast.load(tmp_path / "GFPGANv1.4.pth")
+    summary = checkpoints.inspect(tmp_path / "GFPGANv1.4.pth")
+    assert "GFPGAN's clean decoder" in summary.refused
+    assert summary.tensors["params_ema.stylegan_decoder.style_conv1.bias"] == (torch.float32, (1, 4, 1, 1))
+    assert summary.extras == {"version": "1.4"}
     torch.save({"G.synthesis.input.freqs": torch.zeros(2, 2)}, tmp_path / "stylegan3.pt")
     with pytest.raises(CheckpointError, match="does not say what its StyleGAN3 generator is made with"):
         gan_fast.load(tmp_path / "stylegan3.pt")

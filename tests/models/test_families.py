@@ -27,6 +27,10 @@ TINY = {
     "stylegan3-t": ("stylegan3-t-digits", {**STYLE, "num_layers": 3, "g_channel_max": 6}),
     "stylegan3-r": ("stylegan3-t-digits", {**STYLE, "num_layers": 3, "g_channel_max": 6, "rotation": True}),
     "r3gan": ("r3gan-digits", {"z_dim": 6, "widths": (8, 6, 4), "cardinalities": (2, 2, 2), "embed_dim": 4}),
+    "lucidrains": (
+        "lucidrains-128",
+        {"img_resolution": 8, "z_dim": 6, "num_layers": 1, "channel_max": 6, "attention": (4, 8)},
+    ),
     "points": ("points", {"width": 6, "c_dim": 3, "activation": "softplus"}),
     "points, discrimination": ("points", {"width": 6, "minibatch_discrimination": True}),
     "points, energy": ("points-energy", {"width": 6, "c_dim": 3, "activation": "lrelu"}),

@@ -58,7 +58,7 @@ tests() {
   needs_gpu
   local done_by_verify="not (test_matches_reference or registered_route or equal_bits or test_gradcheck)"
   local rest=(tests/ops tests/kernels/test_modulated_conv2d_kernels.py tests/test_layers.py tests/models)
-  rest+=(tests/training/test_engine.py tests/training/test_capture.py tests/training/test_health.py)
+  rest+=(tests/training/test_{capture,engine,health,prefetch}.py)
   "$python" -c 'import hypothesis, scipy' 2>/dev/null || rest+=(--ignore tests/ops/test_properties.py)
   "$python" -m pytest -q --durations=10 "${rest[@]}" -k "$done_by_verify"
 }

@@ -192,7 +192,7 @@ class Trainer:
         if self.step == 0 and self.ranks.first:
             self._record(report, "data", {"data": self._described})
             self.evaluation.save_reals()
-        with Prefetch(self._batch) as batches:
+        with Prefetch(self._batch, device=self.device) as batches:
             progress = Progress(self.engine, config.batch, batches)
             while True:
                 done = self.step == config.steps

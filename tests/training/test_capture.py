@@ -80,6 +80,7 @@ RECIPES = {
     "path length": {"path_length": 2.0, "path_length_interval": 2, "clip_weights": 1.0, "ema_extra_kimg": (0.1,)},
     "DiffAugment": {"augment": "color,translation,cutout", "penalty": "wgan_gp", "n_critic": 2},
     "dragan": {"penalty": "dragan", "objective": "relativistic", "precision": "bfloat16"},
+    "optimistic, unrolled": {"optimizer": "optimistic_adam", "historical": 0.1, "unroll": 1},
     "ada": {"augment": "ada", "ada_groups": "bgcfnc", "ada_p": 0.5, "ada_interval": 1, "penalty": "r1+r2"},
 }
 
@@ -220,3 +221,6 @@ def test_what_cannot_be_captured_is_named():
     for options, named in ({}, "networks on a GPU"), ({"accumulate": 2}, "capture: each part"):
         with pytest.raises(ValueError, match=named):
             Engine(*networks("cpu"), Recipe(), capture=True, **options)
+    growing = models.build(models.preset("progressive-digits", channel_base=64, channel_max=8))
+    with pytest.raises(ValueError, match="capture: a graph stays as it is"):
+        Engine(*growing, Recipe(grow_kimg=1.0), capture=True)

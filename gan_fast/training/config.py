@@ -158,6 +158,7 @@ class TrainConfig(BaseModel):
     keep_best: str = Field("fd", description="metric, lower is better, whose best checkpoint stays; '': none")
     tensorboard: bool = Field(False, description="write the log's numbers for TensorBoard, too")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one")
+    compile: bool = Field(False, description="run G and D under torch.compile but for penalties, for long runs")
     capture: bool = Field(False, description="GPU: run phases as CUDA graphs, for steps that the launches hold up")
     threads: int = Field(0, ge=0, description="CPU threads; 0: one up to 32x32, else one a core")
 

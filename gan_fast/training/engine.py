@@ -57,12 +57,15 @@ class Engine:
         ranks: the processes that share each batch; the networks start as rank 0's.
         accumulate: parts that a rank's share of a batch is computed in. A step depends on how many parts there are in
             all, ranks x accumulate, and but for rounding not on who computes them.
+        compile: run the networks under torch.compile in Gmain and Dmain, for long runs: it takes minutes first. Weights
+            are the same but for rounding.
         capture: run phases as CUDA graphs: `gan_fast.training.capture`. The weights are the same, bit for bit.
         objective: in place of the recipe's.
 
     Raises:
         ValueError: the recipe names something unknown, or wants what the generator does not have; or `capture` is given
-            where networks are not on a GPU or grow, or a batch has several parts.
+            where networks are not on a GPU or grow, or a batch has several parts; or `compile` where D is unrolled or
+            networks grow.
 
     Attributes:
         step_number, images: steps done, and real samples shown to D in them, on all ranks.
@@ -82,6 +85,7 @@ class Engine:
         *,
         ranks: Ranks | None = None,
         accumulate: int = 1,
+        compile: bool = False,
         capture: bool = False,
         objective: Objective | None = None,
     ):
@@ -109,6 +113,11 @@ class Engine:
             raise ValueError(f"capture: each part of a batch seeds generators, hence it takes one, got {accumulate}")
         if capture and recipe.grow_kimg:
             raise ValueError("capture: a graph stays as it is, and with grow_kimg the networks do not")
+        if compile and (recipe.unroll or recipe.grow_kimg):
+            raise ValueError(
+                "compile: has no second derivatives, as unroll needs, nor networks that change, as grow_kimg"
+            )
+        first_order = losses.compiled() if compile else losses
         self._graphs = Graphs(CudaRecorder(self.device), [losses.rng]) if capture else None
         g, d = list(generator.parameters()), _trained(discriminator, recipe.freeze_d)
         greg, dreg = recipe.path_length > 0, recipe.penalty != "none" and recipe.gamma > 0
@@ -117,7 +126,7 @@ class Engine:
         self.g_adam = lazy_adam(g, recipe.g_lr, betas, recipe.path_length_interval if greg else None, optimizer)
         self.d_adam = lazy_adam(d, recipe.d_lr, betas, recipe.penalty_interval if dreg else None, optimizer)
         every = recipe.n_critic
-        self.phases = [Phase("Gmain", g, self.g_adam, every, losses.g_main)]
+        self.phases = [Phase("Gmain", g, self.g_adam, every, first_order.g_main)]
         if greg:
             self.phases.append(
                 Phase(
@@ -128,7 +137,7 @@ class Engine:
                     lambda draws, x, c: losses.g_reg(draws, c, self.path_length),
                 )
             )
-        self.phases.append(Phase("Dmain", d, self.d_adam, 1, losses.d_main))
+        self.phases.append(Phase("Dmain", d, self.d_adam, 1, first_order.d_main))
         if dreg:
             self.phases.append(Phase("Dreg", d, self.d_adam, recipe.penalty_interval, losses.d_reg))
 

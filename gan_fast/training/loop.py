@@ -119,6 +119,7 @@ class Trainer:
             config.seed,
             ranks=ranks,
             accumulate=_parts(config, ranks),
+            compile=config.compile,
             capture=config.capture,
             objective=own_objective,
         )
@@ -318,7 +319,8 @@ class Trainer:
         engine.step_number = step
         x, c = self._batch(step)
         networks = {"G": engine.generator, "D": engine.discriminator}
-        found = first_nonfinite(networks, lambda: engine.gradients(phases.get(phase, engine.phases[-1]), x, c))
+        with torch.compiler.set_stance("force_eager"):  # compiled networks do not call hooks
+            found = first_nonfinite(networks, lambda: engine.gradients(phases.get(phase, engine.phases[-1]), x, c))
         return found or "no layer, as the weights are by now"
 
 

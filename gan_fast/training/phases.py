@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -162,6 +163,20 @@ class Phases:
                 penalty = between(judge, x, self._fake(draws, c), draws.seed(x.device))
         factor = recipe.gamma * PENALTIES[recipe.penalty]
         return penalty * (factor * recipe.penalty_interval), {"penalty": penalty.detach().mean()}
+
+    def compiled(self) -> Phases:
+        """These with synthesis and D under torch.compile, for g_main and d_main: it has no second derivatives."""
+
+        def translated(network: nn.Module) -> nn.Module:
+            # Random numbers as in eager code, so that only rounding differs.
+            return torch.compile(network, dynamic=False, options={"fallback_random": True})
+
+        g = self.generator
+        if self._has_ws:
+            g = SimpleNamespace(mapping=g.mapping, synthesis=translated(g.synthesis), parameters=g.parameters)
+        else:
+            g = translated(g)
+        return replace(self, generator=g, discriminator=translated(self.discriminator))
 
     @functools.cached_property
     def rng(self) -> torch.Generator:

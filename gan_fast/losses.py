@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def minimax_generator(fake_logits: Tensor) -> Tensor:
@@ -269,42 +269,42 @@ def pulling_away(codes: Tensor) -> Tensor:
     return (squares.sum(1) - squares.diagonal()) / (len(s) - 1)
 
 
-class Began(nn.Module):
-    """BEGAN's objective, with the state k that keeps generator and discriminator in balance.
-
-        L_D = E(x) - k E(G(z)),  L_G = E(G(z)),  k <- clamp(k + rate (gamma E(x) - E(G(z))), 0, 1)
+def began_discriminator(real_energy: Tensor, fake_energy: Tensor, k: Tensor) -> Tensor:
+    """BEGAN's loss of the discriminator: E(x) - k E(G(z)). The generator's is EBGAN's.
 
     Args:
-        gamma: diversity ratio, E[E(G(z))] / E[E(x)] at the balance; lower: better images, fewer kinds.
+        real_energy: E(x), [N, ...].
+        fake_energy: E(G(z)), [N, ...].
+        k: [], how much D cares for fakes; `began_control` moves it.
+
+    Returns:
+        [N].
+
+    Source: Berthelot et al., Boundary Equilibrium Generative Adversarial Networks, arXiv 1703.10717, section 3.4.
+    """
+    return _per_sample(real_energy) - k * _per_sample(fake_energy)
+
+
+@torch.no_grad()
+def began_control(k: Tensor, real: Tensor, fake: Tensor, gamma: float, rate: float) -> Tensor:
+    """Move BEGAN's k, in place, and return its measure of convergence.
+
+        k <- clamp(k + rate (gamma E(x) - E(G(z))), 0, 1),  M = E(x) + |gamma E(x) - E(G(z))|
+
+    Args:
+        k: []; it starts at 0.
+        real, fake: mean energies of a batch, [].
+        gamma: diversity ratio, E(G(z)) / E(x) at the balance; lower: better images, fewer kinds.
         rate: lambda_k, how fast k moves.
 
-    Attributes:
-        k: float32 [], a buffer: it goes with the state dict. It starts at 0.
-        measure: float32 [], a buffer: M = E(x) + |gamma E(x) - E(G(z))| of the last batch, which falls as both learn.
-        objective: the pair of losses; each call of `objective.discriminator` moves k and measure, after its use of k.
+    Returns:
+        M, [], which falls as both networks learn.
 
-    Source: Berthelot et al., BEGAN: Boundary Equilibrium Generative Adversarial Networks, arXiv 1703.10717, section 3.4
-    and 3.4.1.
+    Source: Berthelot et al., arXiv 1703.10717, sections 3.4 and 3.4.1.
     """
-
-    def __init__(self, gamma: float = 0.5, rate: float = 0.001):
-        super().__init__()
-        self.gamma, self.rate = gamma, rate
-        self.register_buffer("k", torch.zeros([]))
-        self.register_buffer("measure", torch.full([], torch.inf))
-
-    @property
-    def objective(self) -> Objective:
-        return Objective(_of_fakes(ebgan_generator), self._discriminator, needs_real=False)
-
-    def _discriminator(self, real_energy: Tensor, fake_energy: Tensor) -> Tensor:
-        real, fake = _per_sample(real_energy), _per_sample(fake_energy)
-        loss = real - self.k.to(fake.dtype, copy=True) * fake
-        with torch.no_grad():
-            imbalance = self.gamma * real.mean() - fake.mean()
-            self.measure.copy_(real.mean() + imbalance.abs())
-            self.k.add_(self.rate * imbalance).clamp_(0, 1)
-        return loss
+    imbalance = gamma * real - fake
+    k.add_(rate * imbalance).clamp_(0, 1)
+    return real + imbalance.abs()
 
 
 @dataclass(frozen=True)
@@ -313,13 +313,17 @@ class Objective:
 
     Attributes:
         generator: (fake_logits, real_logits or None) -> [N].
-        discriminator: (real_logits, fake_logits) -> [N].
+        discriminator: (real_logits, fake_logits) -> [N], or with a third argument (..., k) -> [N].
         needs_real: the generator's loss needs D(x).
+        energy: D returns energies: low where a sample is real, and of no telling sign.
+        needs_k: the discriminator's loss takes BEGAN's k, which `began_control` moves after each step.
     """
 
     generator: Callable[[Tensor, Tensor | None], Tensor]
-    discriminator: Callable[[Tensor, Tensor], Tensor]
+    discriminator: Callable[..., Tensor]
     needs_real: bool = False
+    energy: bool = False
+    needs_k: bool = False
 
 
 def _of_fakes(loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor | None], Tensor]:
@@ -334,7 +338,8 @@ OBJECTIVES: dict[str, Objective] = {
     "wasserstein": Objective(_of_fakes(wasserstein_generator), wasserstein_discriminator),
     "hinge": Objective(_of_fakes(wasserstein_generator), hinge_discriminator),
     "relativistic": Objective(relativistic_generator, relativistic_discriminator, needs_real=True),
-    "ebgan": Objective(_of_fakes(ebgan_generator), ebgan_discriminator),
+    "ebgan": Objective(_of_fakes(ebgan_generator), ebgan_discriminator, energy=True),
+    "began": Objective(_of_fakes(ebgan_generator), began_discriminator, energy=True, needs_k=True),
 }
 
 

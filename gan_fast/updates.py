@@ -5,12 +5,11 @@ They damp the oscillation and the collapse of games that plain descent, of both 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.optim.swa_utils import AveragedModel
 
 
 @torch.no_grad()
@@ -27,7 +26,8 @@ class _Optimistic(torch.optim.Optimizer):
     """Before an optimiser with updates u_t in the order of classes: one with the updates 2 u_t - u_(t-1), u_0 = 0."""
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Callable[[], float] | None = None, turn: str = "") -> float | None:
+        """One step. Where several losses take turns, `turn` names one of them: u_(t-1) is its own last update."""
         loss = None
         if closure is not None:  # before the parameters are picked: it makes their gradients
             with torch.enable_grad():
@@ -36,11 +36,9 @@ class _Optimistic(torch.optim.Optimizer):
         before = [p.clone() for p in moving]
         super().step()
         for p, start in zip(moving, before, strict=True):
-            update = p - start
-            p.add_(update)
-            if "update" in self.state[p]:
-                p.sub_(self.state[p]["update"])
-            self.state[p]["update"] = update
+            update, last = p - start, self.state[p].setdefault(f"update {turn}", torch.zeros_like(p))
+            p.add_(update).sub_(last)
+            last.copy_(update)
         return loss
 
 
@@ -60,22 +58,23 @@ class OptimisticSGD(_Optimistic, torch.optim.SGD):
     """
 
 
-def historical_averaging(module: nn.Module, average: AveragedModel) -> Tensor:
+def historical_averaging(module: nn.Module, past: Iterable[Tensor]) -> Tensor:
     """Squared distance of a network's parameters from the mean of their past: |theta - 1/t sum of theta_i|^2.
 
     Added to the network's own loss it draws the orbits of a game inwards.
 
     Args:
         module: the network.
-        average: `torch.optim.swa_utils.AveragedModel(module)`, of which `update_parameters(module)` is called after
-            each step. (That mean may serve in the network's place, too: it converges where the iterates circle.)
+        past: the means of its parameters, in their order, such as the parameters of
+            `torch.optim.swa_utils.AveragedModel(module)`. (That mean may serve in the network's place, too: it
+            converges where the iterates circle.)
 
     Returns:
         [], to be weighted.
 
     Source: Salimans et al., Improved Techniques for Training GANs, arXiv 1606.03498, section 3.3.
     """
-    pairs = zip(module.parameters(), average.module.parameters(), strict=True)
+    pairs = zip(module.parameters(), past, strict=True)
     return torch.stack([(p - mean.detach()).square().sum() for p, mean in pairs]).sum()
 
 
@@ -112,6 +111,8 @@ def unrolled(
 
     theta = {name: p.detach().requires_grad_() for name, p in discriminator.named_parameters()}
     for _ in range(k):
-        gradients = torch.autograd.grad(loss(at(theta)), list(theta.values()), create_graph=True)
+        gradients = torch.autograd.grad(
+            loss(at(theta)), list(theta.values()), create_graph=True, allow_unused=True, materialize_grads=True
+        )
         theta = {name: p - lr * g for (name, p), g in zip(theta.items(), gradients, strict=True)}
     return at(theta)

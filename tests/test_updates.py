@@ -54,6 +54,15 @@ def test_steps_are_twice_this_less_the_last(optimistic, plain, options, device):
             ours.load_state_dict(state)
 
 
+def test_losses_that_take_turns_foresee_their_own_steps(device):
+    x = nn.Parameter(torch.zeros([], device=device))
+    optimiser = OptimisticSGD([x], lr=1.0)
+    for turn, gradient, want in [("a", 1.0, -2), ("b", 10.0, -22), ("a", 1.0, -23), ("b", 10.0, -33)]:
+        x.grad = torch.full_like(x, gradient)
+        optimiser.step(turn=turn)
+        assert x.item() == want
+
+
 def test_a_closure_makes_the_gradients(device):
     x = nn.Parameter(torch.ones(3, device=device))
     optimiser = OptimisticSGD([x], lr=0.1)
@@ -100,7 +109,7 @@ def test_historical_averaging(device):
         states.append([p.detach().clone() for p in d.parameters()])
     means = [torch.stack(ps).mean(0) for ps in zip(*states, strict=True)]
     want = sum((p - m).square().sum() for p, m in zip(d.parameters(), means, strict=True))
-    distance = historical_averaging(d, average)
+    distance = historical_averaging(d, average.parameters())
     assert_close(distance, want.detach())
     distance.backward()
     for p, m in zip(d.parameters(), means, strict=True):

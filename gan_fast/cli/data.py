@@ -95,7 +95,9 @@ def build(
         write_atomically(out, lambda file: written.append(write_zip(images, file, advance)))
     _list(console, "left out", images.skipped.values())
     console.print(f"{written[0]} images are in {out}", soft_wrap=True)
-    console.print(f"Next: gan-fast train --data {out}", soft_wrap=True)
+    grey = ", img_channels=1" if channels == 1 else ""
+    model = f'--set "model={{img_resolution={resolution}{grey}}}"'
+    console.print(f"Next: gan-fast train --data {out} --preset auto {model}", soft_wrap=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from gan_fast.losses import Objective
     from gan_fast.training import TrainConfig, Trainer
     from gan_fast.training.ranks import Ranks
 
@@ -24,6 +25,9 @@ def train(
     preset: Annotated[str | None, typer.Option(help="Network and its settings, by name.")] = None,
     kimg: Annotated[float | None, typer.Option(help="Length: thousands of real images shown.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images in a step.")] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="The game, by name; or FILE.py:NAME, an Objective of your own.")
+    ] = None,
     gamma: Annotated[float | None, typer.Option(help="Weight of the R1 penalty.")] = None,
     seed: Annotated[int | None, typer.Option(help="Fixes the run, with the other settings.")] = None,
     outdir: Annotated[
@@ -65,10 +69,17 @@ def train(
 
     gan-fast train --data photos/ --preset cifar --set eval_kimg=50 --set style_mixing=0.9
 
+    gan-fast train --objective my_loss.py:smooth
+
     gan-fast train --print-config > settings.toml
     """
     from rich.console import Console
 
+    from gan_fast.training.objectives import load_objective
+
+    place, own_objective = objective, None
+    if place is not None and ":" in place:
+        objective, own_objective = load_objective(place)
     given: dict[str, Any] = {
         key: value
         for key, value in {
@@ -76,6 +87,7 @@ def train(
             "preset": preset,
             "kimg": kimg,
             "batch": batch,
+            "objective": objective,
             "gamma": gamma,
             "seed": seed,
             "device": device,
@@ -100,14 +112,15 @@ def train(
         run_under_torchrun(gpus, sys.argv[1:])
     with ranks_of_torchrun(settings.device if settings else given.get("device", "auto")) as ranks:
         console = Console(highlight=False, quiet=not ranks.first)
-        trainer = _make_trainer(console, ranks, settings, given, outdir, resume)
+        trainer = _make_trainer(console, ranks, own_objective, settings, given, outdir, resume)
         _describe(console, trainer)
         with stop_signals() as stopped, _progress(console, trainer) as report:
             finished = trainer.run(report, lambda: stopped() is not None)
         if not finished:
             name = stopped().name if stopped() else "a signal to another rank"
             console.print(f"Stopped by {name} at {trainer.kimg:.1f} kimg; the state is saved. To go on:")
-            console.print(f"gan-fast train --resume {trainer.run_folder}", soft_wrap=True)
+            own = f" --objective {place}" if own_objective else ""
+            console.print(f"gan-fast train --resume {trainer.run_folder}{own}", soft_wrap=True)
             raise typer.Exit(128 + (stopped() or signal.SIGTERM))
         if ranks.first:
             _summarise(console, trainer)
@@ -116,6 +129,7 @@ def train(
 def _make_trainer(
     console: Any,
     ranks: Ranks,
+    own_objective: Objective | None,
     settings: TrainConfig | None,
     given: dict[str, Any],
     outdir: Path | None,
@@ -126,13 +140,13 @@ def _make_trainer(
     from gan_fast.training.checkpoint import list_checkpoints
 
     if resume is None:
-        trainer = Trainer(settings, outdir, ranks=ranks)
+        trainer = Trainer(settings, outdir, ranks=ranks, own_objective=own_objective)
     elif outdir is not None and not (outdir.is_dir() and list_checkpoints(outdir)):
-        trainer = Trainer(settings, outdir, restart=True, ranks=ranks)
+        trainer = Trainer(settings, outdir, restart=True, ranks=ranks, own_objective=own_objective)
     else:
         changes = given if outdir is None else settings.model_dump()
         path = resume if resume != "latest" else latest_run() if outdir is None else outdir
-        trainer = Trainer.resume(path, ranks=ranks, **changes)
+        trainer = Trainer.resume(path, ranks=ranks, own_objective=own_objective, **changes)
         if trainer.step >= trainer.config.steps:
             raise ValueError(f"--resume: {trainer.run_folder} has its {trainer.kimg:g} kimg; ask for more with --kimg")
         console.print(f"Resuming {trainer.run_folder} at {trainer.kimg:.1f} kimg", soft_wrap=True)

@@ -25,8 +25,6 @@ MIXTURES: dict[str, Mixture] = {
     "line": line(std=0.15),
     "pair": line(2, length=3.0, std=0.3),
 }
-# What these discriminators return is an energy: low where a point is real.
-ENERGIES = ("ebgan",)
 BATCH = 256
 LATTICE = 48  # squared, a multiple of BATCH
 
@@ -67,7 +65,7 @@ class Settings:
                 raise ValueError(f"{name}: got {getattr(self, name)}, takes finite numbers from 0")
         if self.n_critic < 1:
             raise ValueError(f"n_critic: got {self.n_critic}, takes whole numbers from 1")
-        if self.minibatch_discrimination and self.objective in ENERGIES:
+        if self.minibatch_discrimination and OBJECTIVES[self.objective].energy:
             raise ValueError(
                 f"minibatch_discrimination: {self.objective}'s D is an autoencoder, without a place for it"
             )
@@ -75,7 +73,7 @@ class Settings:
     @property
     def mlp(self) -> mlp.Config:
         """The networks."""
-        preset = mlp.PRESETS["points-energy" if self.objective in ENERGIES else "points"]
+        preset = mlp.PRESETS["points-energy" if OBJECTIVES[self.objective].energy else "points"]
         return dataclasses.replace(preset, activation="lrelu", minibatch_discrimination=self.minibatch_discrimination)
 
     @property
@@ -201,7 +199,7 @@ class Session:
         if not fake.isfinite().all():
             raise FloatingPointError(f"G draws NaN or infinity at step {engine.step_number}")
         arrows = _pull(settings.objective, D.requires_grad_(False), real, fake)
-        sign = -1 if settings.objective in ENERGIES else 1
+        sign = -1 if OBJECTIVES[settings.objective].energy else 1
         with torch.no_grad():
             on_real, on_fake = (sign * D(points)[:, 0] for points in (real, fake))
             heat = sign * _over_the_plane(D)

@@ -3,8 +3,8 @@ arXiv 1703.10717).
 
     image -> encoder -> code -> decoder -> image';  D(image) = mean |image - image'|^power, low where it is real
 
-To be trained with `gan_fast.losses.OBJECTIVES["ebgan"]` (power 2, and `losses.pulling_away` of the codes of fakes), or
-with `gan_fast.losses.Began` (power 1). The generator is DCGAN's.
+To be trained with the objective "ebgan" (power 2, and `gan_fast.losses.pulling_away` of the codes of fakes) or "began"
+(power 1). The generator is DCGAN's.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ while: G enlarges what it draws, D reduces what it is given, so that data and lo
 
     G.grow(1.25), D.grow(1.25)     8x8 with a quarter of the 16x16 blocks' image
 
+`gan_fast.training` moves the level by `level_at`, and fades real images alike, where its recipe has `grow_kimg`.
+
 Equalised learning rate (section 4.1), pixel norm (4.2) and minibatch standard deviation (3) as in the paper; table 2
 has the sizes.
 """
@@ -71,6 +73,15 @@ def pixel_norm(x: Tensor) -> Tensor:
     return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
 
 
+def level_at(images: int, kimg: float, last: int) -> float:
+    """The level after so many images: each resolution is trained for kimg, and as long again fades in, up to `last`.
+
+    Source: section 3 and appendix A, where kimg is 800.
+    """
+    phase = images / (1000 * kimg)
+    return min(phase // 2 + max(phase % 2 - 1, 0.0), last)
+
+
 def faded(images: Tensor, level: float) -> Tensor:
     """Real images as D should see them at a level: with the detail that G can draw by then.
 
@@ -114,8 +125,8 @@ class Growing(nn.Module):
         """
         if not 0 <= level <= self.last:
             raise ValueError(f"level: got {level}, takes numbers from 0 to {self.last}")
-        self.level = float(level)
         self.saved_level.fill_(level)
+        self.level = torch.tensor(level, dtype=torch.float32).item()  # as a checkpoint will give it back
 
     @property
     def stage(self) -> int:

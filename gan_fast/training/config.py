@@ -34,6 +34,7 @@ _STYLEGAN2 = {**_STYLE, "batch": 32, "gamma": 10, "ema_ramp": 1000}
 _ADA = {**_STYLE, "batch": 64, "g_lr": 2.5e-3, "d_lr": 2.5e-3, "augment": "ada"}
 _DIGITS = {**_PLAIN, "gamma": 1.0, "ema_kimg": 1, "ema_ramp": 0.1, "kimg": 16, "checkpoint_kimg": 4, "eval_kimg": 4}
 _HINGE = {**_DIGITS, "objective": "hinge", "penalty": "none"}  # D is bounded by spectral normalisation
+_ENERGY = {**_DIGITS, "penalty": "none", "g_lr": 1e-3, "d_lr": 1e-3, "beta1": 0.5}
 _STYLE_DIGITS = {**_DIGITS, "gamma": 3.0, "penalty_interval": 4, "g_lr": 3e-3, "d_lr": 3e-3}
 _STYLEGAN3_DIGITS = {**_STYLE_DIGITS, "gamma": 25.0, "g_lr": 6e-3, "d_lr": 6e-3}
 # What differs, for a preset, from the defaults below, which are the digits demo's. Published settings: StyleGAN2
@@ -43,8 +44,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "digits": {},
     "dcgan-digits": _DIGITS,
     "dcgan-digits-projection": {**_HINGE, "g_lr": 4e-3, "d_lr": 4e-3},
-    "ebgan-digits": {**_DIGITS, "objective": "ebgan", "penalty": "none", "g_lr": 1e-3, "d_lr": 1e-3, "beta1": 0.5},
-    "progressive-digits": _STYLE_DIGITS,
+    "ebgan-digits": {**_ENERGY, "objective": "ebgan"},
+    "began-digits": {**_ENERGY, "objective": "began", "began_gamma": 0.9, "began_rate": 0.1, "d_lr": 2e-3},
+    "progressive-digits": {**_STYLE_DIGITS, "grow_kimg": 2.0},
     "biggan-digits": {**_HINGE, "g_lr": 1e-3},
     "stylegan-digits": {**_STYLE_DIGITS, "style_mixing": 0.5},
     "stylegan3-t-digits": _STYLEGAN3_DIGITS,
@@ -64,9 +66,9 @@ RECIPES: dict[str, dict[str, Any]] = {
     "stylegan2-512": _STYLEGAN2,
     "stylegan2-1024": _STYLEGAN2,
 }
-# What presets of a family get that have no entry above: the game and the rates of its paper, without its schedules.
+# What presets of a family get that have no entry above: the game and the rates of its paper; schedules
+# other than growth are left out.
 FAMILIES: dict[str, dict[str, Any]] = {
-    "autoencoder": {"objective": "ebgan", "penalty": "none", "g_lr": 1e-3, "d_lr": 1e-3, "beta1": 0.5, "beta2": 0.999},
     "biggan": {"objective": "hinge", "penalty": "none", "n_critic": 2, "g_lr": 5e-5, "d_lr": 2e-4, "beta2": 0.999},
     "dcgan": {"penalty": "none", "g_lr": 2e-4, "d_lr": 2e-4, "beta1": 0.5, "beta2": 0.999},
     "progressive": {
@@ -76,6 +78,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "penalty_interval": 1,
         "g_lr": 1e-3,
         "d_lr": 1e-3,
+        "grow_kimg": 800,
+        "kimg": 12000,
     },
     "r3gan": {"objective": "relativistic", "penalty": "r1+r2", "penalty_interval": 1},
     "stylegan": {"gamma": 10, "penalty_interval": 1, "style_mixing": 0.9, "g_lr": 1e-3, "d_lr": 1e-3},
@@ -106,10 +110,19 @@ class TrainConfig(BaseModel):
     micro_batch: int = Field(0, ge=0, description="images computed at once; 0: a rank's share of the batch")
     objective: str = Field("logistic", description="the game, of gan_fast.losses.OBJECTIVES")
     n_critic: int = Field(1, ge=1, description="G is trained at every so many steps of D")
+    optimizer: str = Field("adam", description="adam, or optimistic_adam: against oscillation")
     g_lr: float = Field(6e-3, gt=0, description="Adam's learning rate, generator")
     d_lr: float = Field(6e-3, gt=0, description="Adam's learning rate, discriminator")
     beta1: float = Field(0.0, ge=0, lt=1, description="Adam's beta1")
     beta2: float = Field(0.99, ge=0, lt=1, description="Adam's beta2")
+    unroll: int = Field(0, ge=0, description="G is judged by D as so many more steps would leave it; 0: as it is")
+    unroll_lr: float = Field(0.01, gt=0, description="length of those steps")
+    historical: float = Field(
+        0.0, ge=0, description="weight of each network's distance from the mean of its past; 0: none"
+    )
+    began_gamma: float = Field(0.5, gt=0, description="began: diversity ratio; lower: better images, fewer kinds")
+    began_rate: float = Field(0.001, gt=0, description="began: how fast its k moves, the paper's lambda_k")
+    grow_kimg: float = Field(0.0, ge=0, description="progressive: kimg a resolution, and as many a fade; 0: no growth")
     penalty: str = Field("r1", description="gradient penalty: r1, r2, r1+r2, wgan_gp, dragan, zero_centred_gp, none")
     gamma: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         25.0, description="the penalty's weight (r1: gamma / 2 * |dD/dx|^2); auto: 0.0002 * side^2 / batch"

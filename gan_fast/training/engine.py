@@ -20,14 +20,16 @@ from torch import Tensor, nn
 
 from gan_fast.augment import AdaPipeline, diff_augment, translate
 from gan_fast.data import share
-from gan_fast.losses import OBJECTIVES, Objective
+from gan_fast.losses import OBJECTIVES, Objective, began_control
+from gan_fast.models.progressive import Growing, faded, level_at
 from gan_fast.training.ema import Averages
 from gan_fast.training.phases import PENALTIES, Augment, Draws, Phases
 from gan_fast.training.ranks import Ranks
 from gan_fast.training.recipe import Recipe
-from gan_fast.updates import clip_weights
+from gan_fast.updates import OptimisticAdam, clip_weights
 
 LARGEST_GRADIENT = 1e5
+OPTIMIZERS: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "optimistic_adam": OptimisticAdam}
 
 Loss = Callable[[Draws, Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 
@@ -61,8 +63,9 @@ class Engine:
     Attributes:
         step_number, images: steps done, and real samples shown to D in them, on all ranks.
         averages: G's moving averages: `averages.modules["G_ema"]`.
-        ada_p: ADA's probability, []. path_length: mean path length, []. nonfinite: gradient values that were NaN or
-            infinite and were replaced by 0 or +-1e5, counted since the start, int64 [].
+        objective: the game.
+        ada_p: ADA's probability, []. began_k: BEGAN's k, []. path_length: mean path length, []. nonfinite: gradient
+            values that were NaN or infinite and were replaced by 0 or +-1e5, counted since the start, int64 [].
         mark: called with the name of each phase, and "averages", when their work is queued; does nothing unless set.
     """
 
@@ -80,25 +83,29 @@ class Engine:
         self.generator, self.discriminator = generator, discriminator
         self.recipe = recipe = Recipe() if recipe is None else recipe
         self.ranks, self.accumulate = Ranks() if ranks is None else ranks, accumulate
-        _check(recipe, generator)
+        _check(recipe, generator, discriminator, objective)
         self.step_number = self.images = 0
         self.mark: Callable[[str], object] = lambda name: None
         like = next(generator.parameters()).detach()
         self.device = like.device
         self.ada_p = like.new_full([], recipe.ada_p)
-        self.path_length, self._real_signs = like.new_zeros([]), like.new_zeros([])
+        self.path_length, self.began_k, self._real_signs = (like.new_zeros([]) for _ in range(3))
         self.nonfinite = like.new_zeros([], dtype=torch.int64)
         self.ranks.broadcast_(_state(generator, discriminator))
         self.averages = Averages(generator, (recipe.ema_kimg, *recipe.ema_extra_kimg), recipe.ema_ramp)
 
-        objective = OBJECTIVES[recipe.objective] if objective is None else objective
-        losses = Phases(generator, discriminator, recipe, objective, seed, self._augment())
+        self.objective = objective = OBJECTIVES[recipe.objective] if objective is None else objective
+        # Copies from here on: rank 0's weights are everybody's.
+        networks = {"G": generator, "D": discriminator} if recipe.historical else {}
+        self._pasts = {name: [p.detach().clone() for p in net.parameters()] for name, net in networks.items()}
+        losses = Phases(generator, discriminator, recipe, objective, seed, self._augment(), self.began_k, self._pasts)
         self._draw = losses.draw
         g, d = list(generator.parameters()), _trained(discriminator, recipe.freeze_d)
         greg, dreg = recipe.path_length > 0, recipe.penalty != "none" and recipe.gamma > 0
         betas = (recipe.beta1, recipe.beta2)
-        self.g_adam = lazy_adam(g, recipe.g_lr, betas, recipe.path_length_interval if greg else None)
-        self.d_adam = lazy_adam(d, recipe.d_lr, betas, recipe.penalty_interval if dreg else None)
+        optimizer = OPTIMIZERS[recipe.optimizer]
+        self.g_adam = lazy_adam(g, recipe.g_lr, betas, recipe.path_length_interval if greg else None, optimizer)
+        self.d_adam = lazy_adam(d, recipe.d_lr, betas, recipe.penalty_interval if dreg else None, optimizer)
         every = recipe.n_critic
         self.phases = [Phase("Gmain", g, self.g_adam, every, losses.g_main)]
         if greg:
@@ -116,7 +123,7 @@ class Engine:
             self.phases.append(Phase("Dreg", d, self.d_adam, recipe.penalty_interval, losses.d_reg))
 
     def step(self, x: Tensor, c: Tensor | None = None) -> dict[str, Tensor]:
-        """Run the phases that are due, then move the averages and ADA's p.
+        """Let the networks grow, run the phases that are due, then move the averages, ADA's p and BEGAN's k.
 
         Args:
             x: this rank's share of the batch, [n, ...], nominally in [-1, 1].
@@ -125,10 +132,11 @@ class Engine:
         Returns:
             the mean loss of each phase that ran, over all ranks: [], on the device; beside it <phase>_gradient, the
             norm of its gradient. "penalty" is Dreg's, unweighted; r_t and f_t are the mean signs of D's logits of
-            real and of generated images.
+            real and of generated images, or real_energy and fake_energy their means; began_m is BEGAN's measure M.
         """
         c = x.new_zeros(len(x), 0) if c is None else c
         batch = len(x) * self.ranks.count
+        x = self._grow(x)
         values: dict[str, Tensor] = {}
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             for phase in self.phases:
@@ -140,7 +148,8 @@ class Engine:
             mapping.w_avg.copy_(values.pop("w").lerp(mapping.w_avg, mapping.w_avg_beta))
         if "path_length" in values:
             self.path_length.lerp_(values.pop("path_length"), self.recipe.path_length_decay)
-        self._steer(values["r_t"], batch)
+        self._steer(values, batch)
+        self._remember()
         self.averages.update(self.generator, self.images, batch)
         self.mark("averages")
         self.step_number += 1
@@ -176,11 +185,18 @@ class Engine:
             "d_adam": self.d_adam.state_dict(),
             "step": self.step_number,
             "images": self.images,
+            "pasts": self._pasts,
             **{name: getattr(self, name) for name in _TENSORS},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned, on this device."""
+        """Take over what `state_dict` returned, on this device.
+
+        Raises:
+            ValueError: it is another version's, and lacks something, which is named.
+        """
+        if missing := self.state_dict().keys() - state.keys():
+            raise ValueError(f"the training state of another version of gan_fast has no {', '.join(sorted(missing))}")
         for name, module in self._modules().items():
             module.load_state_dict(state["weights"][name])
         self.g_adam.load_state_dict(state["g_adam"])
@@ -188,13 +204,16 @@ class Engine:
         self.step_number, self.images = state["step"], state["images"]
         for name in _TENSORS:
             getattr(self, name).copy_(state[name])
+        for name, past in self._pasts.items():
+            torch._foreach_copy_(past, state["pasts"][name])
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"G": self.generator, **self.averages.modules, "D": self.discriminator}
 
     def _run(self, phase: Phase, x: Tensor, c: Tensor) -> dict[str, Tensor]:
         means = self.gradients(phase, x, c)
-        phase.adam.step()
+        # Optimistic steps foresee from the last one down the same loss.
+        phase.adam.step(**({"turn": phase.name} if self.recipe.optimizer == "optimistic_adam" else {}))
         if phase.adam is self.d_adam and self.recipe.clip_weights:
             clip_weights(self.discriminator, self.recipe.clip_weights)
         return means
@@ -214,21 +233,38 @@ class Engine:
         means = {name: y.clone() for name, y in zip(means, parts[len(gradients) :], strict=True)}
         return means | {f"{phase.name}_gradient": torch.linalg.vector_norm(flat)}
 
-    def _steer(self, real_sign: Tensor, batch: int) -> None:
-        """Every ada_interval steps p moves by their images / ada_kimg, up where r_t is above its target.
+    def _grow(self, x: Tensor) -> Tensor:
+        """Take all networks to the level that the images so far make, and the batch to the detail that it has."""
+        kimg = self.recipe.grow_kimg
+        if not kimg:
+            return x
+        for network in self._modules().values():
+            network.grow(level_at(self.images, kimg, network.last))
+        return faded(x, self.generator.level)
 
-        Karras et al., arXiv 2006.06676, section 3.1.
+    def _steer(self, values: dict[str, Tensor], batch: int) -> None:
+        """Move BEGAN's k, and ADA's p: every ada_interval steps by their images / ada_kimg, up where r_t is above its
+        target (Karras et al., arXiv 2006.06676, section 3.1).
         """
         recipe = self.recipe
+        if self.objective.needs_k:
+            energies = values["real_energy"], values["fake_energy"]
+            values["began_m"] = began_control(self.began_k, *energies, recipe.began_gamma, recipe.began_rate)
         if recipe.augment != "ada" or not recipe.ada_target:
             return
-        self._real_signs += real_sign
+        self._real_signs += values["r_t"]
         if (self.step_number + 1) % recipe.ada_interval == 0:
             r_t = self._real_signs / recipe.ada_interval
             change = batch * recipe.ada_interval / (1000 * recipe.ada_kimg)
             self.ada_p += (r_t - recipe.ada_target).sign() * change
             self.ada_p.clamp_(0, 1)
             self._real_signs.zero_()
+
+    @torch.no_grad()
+    def _remember(self) -> None:
+        """Move the means that `historical` draws weights to: over all steps, each counting alike."""
+        for name, past in self._pasts.items():
+            torch._foreach_lerp_(past, list(self._modules()[name].parameters()), 1 / (self.step_number + 1))
 
     def _augment(self) -> Augment:
         recipe = self.recipe
@@ -240,11 +276,15 @@ class Engine:
         return lambda x, rng: diff_augment(x, recipe.augment, rng)
 
 
-_TENSORS = ("ada_p", "path_length", "nonfinite", "_real_signs")
+_TENSORS = ("ada_p", "began_k", "path_length", "nonfinite", "_real_signs")
 
 
 def lazy_adam(
-    parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], interval: int | None
+    parameters: Iterable[nn.Parameter],
+    lr: float,
+    betas: tuple[float, float],
+    interval: int | None,
+    optimizer: type[torch.optim.Adam] = torch.optim.Adam,
 ) -> torch.optim.Adam:
     """Adam for a network whose regulariser runs as a step of its own every `interval` steps (None: it has none).
 
@@ -253,7 +293,7 @@ def lazy_adam(
     """
     ratio = 1.0 if interval is None else interval / (interval + 1)
     betas = (float(betas[0]) ** ratio, float(betas[1]) ** ratio)
-    return torch.optim.Adam(parameters, lr=lr * ratio, betas=betas, eps=1e-8, fused=True)
+    return optimizer(parameters, lr=lr * ratio, betas=betas, eps=1e-8, fused=True)
 
 
 def layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -274,10 +314,18 @@ def _state(*modules: nn.Module) -> list[Tensor]:
     return [t for module in modules for t in (*module.parameters(), *module.buffers())]
 
 
-def _check(recipe: Recipe, generator: nn.Module) -> None:
-    for name, known in (("objective", OBJECTIVES), ("penalty", PENALTIES)):
+def _check(recipe: Recipe, generator: nn.Module, discriminator: nn.Module, objective: Objective | None) -> None:
+    tables = {"penalty": PENALTIES, "optimizer": OPTIMIZERS} | ({} if objective else {"objective": OBJECTIVES})
+    for name, known in tables.items():
         if getattr(recipe, name) not in known:
             raise ValueError(f"{name}: got {getattr(recipe, name)!r}, takes {', '.join(known)}")
     for name in ("path_length", "style_mixing"):
         if getattr(recipe, name) and not hasattr(generator, "mapping"):
             raise ValueError(f"{name}: needs a generator with mapping and synthesis, unlike {type(generator).__name__}")
+    if recipe.grow_kimg and not (isinstance(generator, Growing) and isinstance(discriminator, Growing)):
+        raise ValueError("grow_kimg: needs the networks of gan_fast.models.progressive, which grow")
+    for name in ("freeze_d", "clip_weights"):
+        if recipe.unroll and getattr(recipe, name):
+            raise ValueError(f"unroll: its steps of D know no {name}")
+    if recipe.augment == "ada" and recipe.ada_target and (objective or OBJECTIVES[recipe.objective]).energy:
+        raise ValueError("augment: ada is steered by the signs of logits, but the objective is one of energies")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gan_fast import models
 from gan_fast.data import BatchSampler, ImageSet, open_data, seeded_generator, share
+from gan_fast.losses import Objective
 from gan_fast.metrics import metrics_for
 from gan_fast.training import checkpoint as checkpoints
 from gan_fast.training import stats
@@ -21,6 +22,7 @@ from gan_fast.training.config import TrainConfig, make_config
 from gan_fast.training.engine import Engine
 from gan_fast.training.evaluation import Evaluation, Stopped
 from gan_fast.training.health import first_nonfinite
+from gan_fast.training.objectives import check_objective
 from gan_fast.training.prefetch import Prefetch
 from gan_fast.training.progress import Progress
 from gan_fast.training.ranks import Ranks
@@ -49,6 +51,7 @@ class Trainer:
         run: folder for the log, checkpoints and grids, absent or empty; None: the next free runs/NNNNN-DATA.
         restart: `run` may hold a run that has not come to its first checkpoint; it begins anew.
         ranks: the processes that share the run; each makes its own Trainer, and rank 0 alone writes files.
+        own_objective: what `config.objective` names, if that is none of `gan_fast.losses.OBJECTIVES`.
 
     Raises:
         ValueError: `run` holds files already, or the data cannot be read, or the batch cannot be shared among ranks.
@@ -67,11 +70,13 @@ class Trainer:
         restart: bool = False,
         ranks: Ranks | None = None,
         start: checkpoints.Checkpoint | None = None,
+        own_objective: Objective | None = None,
     ):
         self.config = config
         self.ranks = ranks = Ranks() if ranks is None else ranks
         if ranks.first and run is not None and start is None and not _is_free(run, restart):
             raise ValueError(f"run: {run} exists and is not an empty folder; runs are never overwritten")
+        check_objective(config.objective, own_objective)
         self.device = _device(config.device, ranks)
         if self.device.type == "cpu":
             torch.set_num_threads(config.threads or _threads(config.network().img_resolution, ranks.count))
@@ -102,6 +107,7 @@ class Trainer:
             config.seed,
             ranks=ranks,
             accumulate=_parts(config, ranks),
+            objective=own_objective,
         )
         # A run that has done nothing has nothing to save.
         self._saved = 0 if start is None else start.step
@@ -123,12 +129,20 @@ class Trainer:
         self.run_folder = run
 
     @classmethod
-    def resume(cls, path: str | Path, *, ranks: Ranks | None = None, **changes: object) -> Trainer:
+    def resume(
+        cls,
+        path: str | Path,
+        *,
+        ranks: Ranks | None = None,
+        own_objective: Objective | None = None,
+        **changes: object,
+    ) -> Trainer:
         """Continue from a checkpoint file, or from the newest one in a run's folder.
 
         Args:
             path: the file or the folder.
             ranks: may be more or fewer than before.
+            own_objective: needed where the run began with one.
             changes: settings; those in CHANGEABLE may differ from the run's.
 
         Raises:
@@ -139,11 +153,14 @@ class Trainer:
         state = checkpoints.load_state(file, start.step)
         before, config = make_config(**start.config), make_config(**{**start.config, **changes})
         fixed = [k for k, v in before if v != getattr(config, k) and k not in CHANGEABLE]
+        check_objective(before.objective, own_objective)
+        if "objective" in fixed and before.objective.partition("@")[0] == config.objective.partition("@")[0]:
+            raise ValueError(f"objective: the file of {before.objective} has changed since the run began")
         if fixed:
             raise ValueError(
                 f"{', '.join(fixed)}: a resumed run keeps its settings; {', '.join(sorted(CHANGEABLE))} may change"
             )
-        trainer = cls(config, file.parent, ranks=ranks, start=start)
+        trainer = cls(config, file.parent, ranks=ranks, start=start, own_objective=own_objective)
         trainer.engine.load_state_dict({**state, "weights": start.weights})
         return trainer
 

@@ -12,6 +12,7 @@ from gan_fast import ops
 from gan_fast.data import seeded_generator, share
 from gan_fast.losses import Objective, mode_seeking
 from gan_fast.training.recipe import Recipe
+from gan_fast.updates import historical_averaging, unrolled
 
 # The penalties of Dreg, and the factor that their papers put before the weight gamma.
 PENALTIES = {"r1": 0.5, "r2": 0.5, "r1+r2": 0.5, "wgan_gp": 1.0, "dragan": 1.0, "zero_centred_gp": 1.0, "none": 0.0}
@@ -54,6 +55,8 @@ class Phases:
         recipe, objective: what is computed.
         seed: the run's seed.
         augment: what D's images go through, real and generated alike.
+        k: BEGAN's, []; the engine moves it.
+        pasts: with `historical`, the means of the past of "G"'s and of "D"'s parameters; the engine moves them.
     """
 
     generator: nn.Module
@@ -62,6 +65,8 @@ class Phases:
     objective: Objective
     seed: int
     augment: Augment
+    k: Tensor
+    pasts: dict[str, list[Tensor]]
 
     def draw(self, step: int, phase: str, n: int, part: int, parts: int) -> Draws:
         """The random numbers of part `part` of `parts`, n samples each; the part's noise comes next."""
@@ -86,10 +91,20 @@ class Phases:
             means = {"w": w_mean}
         else:
             fake, means = self.generator(draws.z, c), {}
-        real_logits = self._judge(x, c, draws) if self.objective.needs_real else None
-        loss = self.objective.generator(self._judge(fake, c, draws), real_logits)
-        if self.recipe.mode_seeking:
-            loss = loss + self.recipe.mode_seeking * mode_seeking(fake, draws.z).repeat(2)
+        recipe, objective = self.recipe, self.objective
+        real = self.augment(x, draws.rng) if objective.needs_real or recipe.unroll else None
+        seen = self.augment(fake, draws.rng)
+        judge = self.discriminator
+        if recipe.unroll:
+            judge = unrolled(
+                judge, lambda D: self._loss_of_d(D(real, c), D(seen, c)).mean(), recipe.unroll, recipe.unroll_lr
+            )
+        real_logits = judge(real, c) if objective.needs_real else None
+        loss = objective.generator(judge(seen, c), real_logits)
+        if recipe.mode_seeking:
+            loss = loss + recipe.mode_seeking * mode_seeking(fake, draws.z).repeat(2)
+        if recipe.historical:
+            loss = loss + recipe.historical * historical_averaging(self.generator, self.pasts["G"])
         return loss, means
 
     def g_reg(self, draws: Draws, c: Tensor, mean: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -106,12 +121,17 @@ class Phases:
         return loss, {"path_length": lengths.detach().mean()}
 
     def d_main(self, draws: Draws, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The objective's loss of D; also r_t = E[sign(D(x))] and f_t = E[sign(D(G(z)))]."""
+        """The objective's loss of D; also r_t, f_t = E[sign(D)] of real and of fake, or of energies E[D]."""
         fake = self._fake(draws, c)
         real_logits = self._judge(x, c, draws)
         fake_logits = self._judge(fake, c, draws)
-        loss = self.objective.discriminator(real_logits, fake_logits)
-        return loss, {name: x.detach().sign().mean() for name, x in (("r_t", real_logits), ("f_t", fake_logits))}
+        loss = self._loss_of_d(real_logits, fake_logits)
+        if self.recipe.historical:
+            loss = loss + self.recipe.historical * historical_averaging(self.discriminator, self.pasts["D"])
+        real, fake = real_logits.detach(), fake_logits.detach()
+        if self.objective.energy:
+            return loss, {"real_energy": real.mean(), "fake_energy": fake.mean()}
+        return loss, {"r_t": real.sign().mean(), "f_t": fake.sign().mean()}
 
     def d_reg(self, draws: Draws, x: Tensor, c: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """interval * gamma * the penalty's factor * the penalty, in the images before augmentation."""
@@ -145,6 +165,9 @@ class Phases:
 
     def _judge(self, images: Tensor, c: Tensor, draws: Draws) -> Tensor:
         return self.discriminator(self.augment(images, draws.rng), c)
+
+    def _loss_of_d(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return self.objective.discriminator(real_logits, fake_logits, *([self.k] if self.objective.needs_k else []))
 
     def _latents(self, draws: Draws, c: Tensor) -> tuple[Tensor, Tensor]:
         """ws [n, num_ws, w_dim], mixed, and the mean of the unmixed w, [w_dim]."""

@@ -62,6 +62,10 @@ class Progress:
         record["nonfinite_gradients"] = int(engine.nonfinite)
         if recipe.augment == "ada":
             record["ada_p"] = float(engine.ada_p)
+        if engine.objective.needs_k:
+            record["began_k"] = float(engine.began_k)
+        if recipe.grow_kimg:
+            record["level"] = engine.generator.level
         if recipe.path_length:
             record["path_length"] = float(engine.path_length)
         self.losses.clear()

@@ -12,7 +12,14 @@ class Recipe:
     Attributes:
         objective: the game, a name in `gan_fast.losses.OBJECTIVES`.
         n_critic: G's phases run at every so many steps.
+        optimizer: a name in `gan_fast.training.engine.OPTIMIZERS`.
         g_lr, d_lr, beta1, beta2: Adam's rates, before they are scaled for lazy phases.
+        unroll: G is judged by D as so many more steps of gradient descent, of length unroll_lr, would leave it; the
+            steps are on the samples of the part, without penalty.
+        historical: weight of the squared distance of each network's weights from the mean of their past.
+        began_gamma, began_rate: the objective began's diversity ratio, and how fast its k moves.
+        grow_kimg: the networks grow: thousands of images for each resolution, and as many to fade in the next; 0: they
+            stay as they are.
         penalty: Dreg's penalty, a name in `gan_fast.training.phases.PENALTIES`.
         gamma: its weight; of r1, r2 and r1+r2 the loss has gamma / 2.
         penalty_interval: Dreg runs at every so many steps, and is weighted by as much.
@@ -41,10 +48,17 @@ class Recipe:
 
     objective: str = "logistic"
     n_critic: int = 1
+    optimizer: str = "adam"
     g_lr: float = 2e-3
     d_lr: float = 2e-3
     beta1: float = 0.0
     beta2: float = 0.99
+    unroll: int = 0
+    unroll_lr: float = 0.01
+    historical: float = 0.0
+    began_gamma: float = 0.5
+    began_rate: float = 0.001
+    grow_kimg: float = 0.0
     penalty: str = "r1"
     gamma: float = 10.0
     penalty_interval: int = 16

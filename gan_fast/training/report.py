@@ -281,16 +281,21 @@ def _quality(evaluations: Sequence[Record]) -> str:
 
 def _losses(progress: Sequence[Record]) -> str:
     mains = [Curve(name, _series(progress, key)) for key, name in PHASES.items() if key in ("Gmain", "Dmain")]
+    energies = [Curve("real", _series(progress, "real_energy")), Curve("generated", _series(progress, "fake_energy"))]
     others = (("penalty", "Gradient penalty", "Squared norm of D's gradient, unweighted."),)
     others += (
         ("path_length", "Path length", "Its running mean."),
         ("ada_p", "ADA's p", "Probability of augmentation."),
+        ("began_m", "BEGAN's M", "It falls as samples improve, whatever the losses do."),
+        ("began_k", "BEGAN's k", "How much D cares for generated images."),
+        ("level", "Growth", "Stage that fades in: 0 is 4x4, 1 is 8x8, ..."),
     )
     return _section(
         "Losses",
         "Means between two lines of the log.",
         [
             _chart("Losses", "Of the main phases.", mains),
+            _chart("Energies", "What D's autoencoder misses of the images.", energies),
             *(_chart(title, text, [Curve(key, _series(progress, key))]) for key, title, text in others),
         ],
     )

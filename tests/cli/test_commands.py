@@ -68,6 +68,18 @@ def test_latest_in_a_folder_starts_it_and_goes_on(call, tmp_path, monkeypatch):
     assert "Not taken over: G.mapping.fc0.weight: [8, 16] there, [8, 72] here" in moved.output
 
 
+def test_an_objective_of_ones_own(call, tmp_path):
+    (tmp_path / "losses.py").write_text("from gan_fast.losses import OBJECTIVES\nmine = OBJECTIVES['hinge']")
+    own = ["--objective", "losses.py:mine"]
+    assert call("train", *SHORT, "--set=eval_samples=0", *own, "--outdir=run").exit_code == 0
+    longer = ["train", "--resume", "run", "--kimg=0.024"]
+    assert "--objective losses.py:mine" in call(*longer).stderr
+    assert call(*longer, *own).exit_code == 0
+    assert 'objective = "losses.py:mine@' in call("train", "--print-config", *own).stdout
+    result = call("train", "--objective", "losses.py:other")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+
+
 def test_several_processes_are_started_by_torchrun(call, monkeypatch):
     started = []
     monkeypatch.setattr("sys.argv", ["gan-fast", "train", "--gpus", "3"])

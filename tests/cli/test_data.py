@@ -1,5 +1,7 @@
 import io
 import json
+import shlex
+import tomllib
 import zipfile
 
 import pytest
@@ -52,7 +54,11 @@ def test_check_names_labels_without_an_image(call, tmp_path):
 def test_build_writes_what_train_and_other_tools_read(call, tmp_path, channels):
     result = call("build", "set", "out.zip", "--resolution", "8", "--channels", channels)
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[-1] == "Next: gan-fast train --data out.zip"
+    next_line = result.output.splitlines()[-1]
+    assert next_line.startswith("Next: gan-fast train --data out.zip --preset auto")
+    arguments = shlex.split(next_line)[2:]
+    printed = tomllib.loads(CliRunner().invoke(app, [*arguments, "--print-config"]).stdout)
+    assert (printed["model"]["img_resolution"], printed["model"].get("img_channels", 3)) == (8, channels)
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert archive.namelist() == [*(f"00000/img0000000{k}.png" for k in range(5)), "dataset.json"]
         content = json.loads(archive.read("dataset.json"))

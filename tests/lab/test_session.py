@@ -121,7 +121,7 @@ def test_looking_twice_leaves_one_record():
     ("change", "named"),
     [
         ({"mixture": "torus"}, "mixture: got 'torus', takes ring, grid, line, pair"),
-        ({"objective": "began"}, "objective: got 'began', takes minimax"),
+        ({"objective": "gan"}, "objective: got 'gan', takes minimax"),
         ({"penalty": "r3"}, "penalty: got 'r3', takes r1"),
         ({"gamma": -1.0}, "gamma: got -1.0"),
         ({"g_lr": float("inf")}, "g_lr: got inf"),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gan_fast.models.progressive import build, faded, pixel_norm
+from gan_fast.models.progressive import build, faded, level_at, pixel_norm
 from gan_fast.ops import downsample2d, setup_filter, upsample2d
 
 assert_close = torch.testing.assert_close
@@ -68,6 +68,12 @@ def test_levels(pair):
     for level in (-0.1, 2.1):
         with pytest.raises(ValueError, match="level"):
             g.grow(level)
+
+
+def test_levels_over_the_images_shown():
+    """800 kimg at 4x4, 800 to fade 8x8 in, 800 at 8x8, ..., and 16x16, the last, from then on."""
+    kimg = [0, 799, 1000, 1600, 2399, 2600, 3200, 9000]
+    assert [level_at(1000 * n, 800, last=2) for n in kimg] == pytest.approx([0, 0, 0.25, 1, 1, 1.25, 2, 2])
 
 
 def test_pixel_norm():

@@ -6,15 +6,25 @@ import torch
 from torch import nn
 
 from gan_fast import models
+from gan_fast.losses import logistic_discriminator
+from gan_fast.models.progressive import faded
 from gan_fast.training.engine import Engine, lazy_adam
 from gan_fast.training.recipe import Recipe
 
-TINY = {"img_resolution": 8, "channel_base": 64, "channel_max": 8, "z_dim": 8, "w_dim": 8}
+TINY = {
+    "digits": {"img_resolution": 8, "channel_base": 64, "channel_max": 8, "z_dim": 8, "w_dim": 8},
+    "began-digits": {"img_resolution": 8, "channels": 4, "z_dim": 8, "code_dim": 4},
+    "progressive-digits": {"img_resolution": 8, "channel_base": 64, "channel_max": 8, "z_dim": 8},
+}
 
 
-def networks(device, dtype=torch.float32, **changes):
+def networks(device, dtype=torch.float32, preset="digits", **changes):
     torch.manual_seed(1)
-    return [net.to(device, dtype) for net in models.build(models.preset("digits", **{**TINY, **changes}))]
+    return [net.to(device, dtype) for net in models.build(models.preset(preset, **{**TINY[preset], **changes}))]
+
+
+def state_of(network):
+    return [*network.parameters(), *network.buffers()]
 
 
 def engine(device, *, dtype=torch.float32, options=None, **recipe):
@@ -204,14 +214,110 @@ def test_bfloat16_is_near_float32(device, batch):
     torch.testing.assert_close(exact, rounded.float(), rtol=0.02, atol=0.02)
 
 
-def test_a_state_goes_on_where_it_was_taken(device, batch):
-    recipe = {"path_length": 2.0, "augment": "ada", "ada_p": 0.3, "ema_extra_kimg": (0.05,)}
-    a, b = engine(device, **recipe), engine(device, **recipe, options={"seed": 0})
-    a.step(*batch)
+@pytest.mark.parametrize(
+    ("preset", "recipe"),
+    [
+        ("digits", {"path_length": 2.0, "augment": "ada", "ada_p": 0.3, "ema_extra_kimg": (0.05,)}),
+        ("digits", {"optimizer": "optimistic_adam", "penalty_interval": 1, "historical": 0.1, "unroll": 1}),
+        ("began-digits", {"objective": "began", "began_rate": 0.1, "penalty": "none"}),
+        ("progressive-digits", {"grow_kimg": 0.006, "unroll": 1}),
+    ],
+)
+def test_a_state_goes_on_where_it_was_taken(device, batch, preset, recipe):
+    a, b = (Engine(*networks(device, preset=preset), Recipe(**recipe)) for _ in range(2))
+    for _ in range(2):
+        a.step(*batch)
     b.load_state_dict(copy.deepcopy(a.state_dict()))
     assert {k: v.item() for k, v in a.step(*batch).items()} == {k: v.item() for k, v in b.step(*batch).items()}
-    for x, y in zip(a.averages.modules.values(), b.averages.modules.values(), strict=True):
-        assert all(torch.equal(p, q) for p, q in zip(x.parameters(), y.parameters(), strict=True))
+    for x, y in zip(a._modules().values(), b._modules().values(), strict=True):
+        assert all(torch.equal(p, q) for p, q in zip(state_of(x), state_of(y), strict=True))
+
+
+def test_a_state_of_another_version_is_named(device):
+    e = engine(device)
+    state = e.state_dict()
+    del state["began_k"]
+    with pytest.raises(ValueError, match="another version of gan_fast has no began_k"):
+        e.load_state_dict(state)
+
+
+def test_optimistic_steps_of_each_phase(device, batch):
+    """The first step is twice Adam's; what later ones take off is the last of the same phase."""
+    names = ("adam", "optimistic_adam")
+    plain, optimistic = (engine(device, dtype=torch.float64, optimizer=name, penalty_interval=1) for name in names)
+    start = copy.deepcopy(list(plain.generator.parameters()))
+    for e in (plain, optimistic):
+        e.step(*(t.double() for t in batch))
+    for p, a, b in zip(start, plain.generator.parameters(), optimistic.generator.parameters(), strict=True):
+        torch.testing.assert_close(b - p, 2 * (a - p))
+    state = optimistic.d_adam.state[optimistic.discriminator.b8.conv0.weight]
+    assert not torch.equal(state["update Dmain"], state["update Dreg"])
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_generator_is_judged_by_the_unrolled_discriminator(accumulate):
+    """Two steps of D written out, on the samples of each part; the gradient goes through them."""
+    torch.manual_seed(0)
+    G, D = Mlp(2, 2).double(), Mlp(2, 1).double()
+    e = Engine(G, D, Recipe(unroll=2, unroll_lr=0.5), accumulate=accumulate)
+    x = torch.randn(8, 2, dtype=torch.float64)
+    found = gradients(e, "Gmain", (x, x.new_zeros(8, 0)))
+    wanted = [torch.zeros_like(p) for p in G.parameters()]
+    for part, real in enumerate(x.chunk(accumulate)):
+        fake = G(e._draw(0, "Gmain", len(real), part, accumulate).z)
+        w0, b0, w1, b1 = (p.detach().requires_grad_() for p in D.parameters())
+        for i in range(3):
+            on_real, on_fake = (nn.functional.leaky_relu(y @ w0.T + b0) @ w1.T + b1 for y in (real, fake))
+            if i == 2:
+                break
+            loss = logistic_discriminator(on_real, on_fake).mean()
+            moves = torch.autograd.grad(loss, [w0, b0, w1, b1], create_graph=True)
+            w0, b0, w1, b1 = (p - 0.5 * g for p, g in zip((w0, b0, w1, b1), moves, strict=True))
+        loss = nn.functional.softplus(-on_fake).mean() / accumulate
+        wanted = [a + b for a, b in zip(wanted, torch.autograd.grad(loss, list(G.parameters())), strict=True)]
+    torch.testing.assert_close(found, wanted)
+
+
+def test_began_is_steered_by_the_whole_batch(device, batch):
+    recipe = {"objective": "began", "began_gamma": 0.7, "began_rate": 0.1, "penalty": "none", "g_lr": 1e-12}
+    whole, parts = (Engine(*networks(device, preset="began-digits"), Recipe(**recipe), accumulate=n) for n in (1, 4))
+    values = whole.gradients(phase(whole, "Dmain"), *batch)
+    imbalance = 0.7 * values["real_energy"] - values["fake_energy"]
+    measure = whole.step(*batch)["began_m"]
+    torch.testing.assert_close(measure, values["real_energy"] + imbalance.abs())
+    torch.testing.assert_close(whole.began_k, (0.1 * imbalance).clamp(0, 1))
+    assert whole.began_k > 0
+    assert "r_t" not in parts.step(*batch)  # energies have no telling sign
+    assert 0 < parts.began_k < 1
+
+
+def test_networks_grow_with_the_images(device, batch):
+    """8 images a step: 4x4 for one and a half steps, as long to fade in 8x8, then 8x8."""
+    e = Engine(*networks(device, preset="progressive-digits"), Recipe(grow_kimg=0.012))
+    seen = []
+    e.discriminator.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    levels = []
+    for _ in range(4):
+        e.step(*batch)
+        levels += {network.level for network in e._modules().values()}
+        torch.testing.assert_close(seen[1], faded(batch[0], e.generator.level))
+        seen.clear()  # the first was Gmain's fake, the second Dmain's real image
+    assert levels == pytest.approx([0, 0, 1 / 3, 1])
+
+
+def test_weights_are_drawn_to_the_mean_of_their_past(device, batch):
+    plain, drawn = (engine(device, dtype=torch.float64, historical=w, penalty="none") for w in (0.0, 10.0))
+    batch = [t.double() for t in batch]
+    path = []
+    for _ in range(3):
+        drawn.step(*batch)
+        path.append([p.detach().clone() for p in drawn.discriminator.parameters()])
+    means = [torch.stack(ps).mean(0) for ps in zip(*path, strict=True)]
+    for past, mean in zip(drawn._pasts["D"], means, strict=True):
+        torch.testing.assert_close(past, mean)
+    plain.load_state_dict(drawn.state_dict())
+    for a, b, p, mean in zip(*(gradients(e, "Dmain", batch) for e in (plain, drawn)), path[-1], means, strict=True):
+        torch.testing.assert_close(b - a, 20 * (p - mean))
 
 
 @pytest.mark.parametrize(
@@ -221,6 +327,10 @@ def test_a_state_goes_on_where_it_was_taken(device, batch):
         ({"penalty": "r3"}, "penalty: got 'r3', takes r1"),
         ({"path_length": 2.0}, "path_length: needs a generator with mapping"),
         ({"style_mixing": 0.5}, "style_mixing: needs"),
+        ({"optimizer": "sgd"}, "optimizer: got 'sgd', takes adam, optimistic_adam"),
+        ({"grow_kimg": 1.0}, "grow_kimg: needs the networks of gan_fast.models.progressive"),
+        ({"unroll": 1, "freeze_d": 1}, "unroll: its steps of D know no freeze_d"),
+        ({"augment": "ada", "objective": "ebgan"}, "augment: ada is steered by the signs of logits"),
     ],
 )
 def test_what_cannot_be_done_is_named(recipe, named):

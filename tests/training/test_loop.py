@@ -33,19 +33,34 @@ def test_the_same_settings_give_the_same_weights(tiny, tmp_path):
     assert not torch.equal(weights(other)[0], start[0])
 
 
-@pytest.mark.parametrize("stop", [3, 4])
-def test_a_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path, stop):
-    whole = Trainer(tiny(), tmp_path / "whole")
+SMALL = {"img_resolution": 8, "z_dim": 8}
+BEGAN = {"preset": "began-digits", "model": {**SMALL, "channels": 4, "code_dim": 4}, "optimizer": "optimistic_adam"}
+GROWING = {"preset": "progressive-digits", "model": {**SMALL, "channel_base": 64, "channel_max": 8}}
+
+
+@pytest.mark.parametrize(
+    ("stop", "changes"),
+    [
+        (3, {}),
+        (4, {}),
+        (3, {**BEGAN, "style_mixing": 0.0, "micro_batch": 4, "unroll": 1, "historical": 0.1}),
+        (5, {**GROWING, "style_mixing": 0.0, "grow_kimg": 0.024}),
+    ],
+    ids=["between checkpoints", "at a checkpoint", "began", "growing"],
+)
+def test_a_resumed_run_equals_an_uninterrupted_one(tiny, tmp_path, stop, changes):
+    whole = Trainer(tiny(**changes), tmp_path / "whole")
     assert whole.run()
-    cut = Trainer(tiny(), tmp_path / "cut")
+    cut = Trainer(tiny(**changes), tmp_path / "cut")
     assert not cut.run(should_stop=lambda: cut.step == stop)
     resumed = Trainer.resume(tmp_path / "cut")
     assert resumed.step == stop
     assert resumed.run()
     assert_same(whole, resumed)
     for a, b in zip(whole.engine.g_adam.state.values(), resumed.engine.g_adam.state.values(), strict=True):
-        assert torch.equal(a["exp_avg_sq"], b["exp_avg_sq"])
-
+        assert all(torch.equal(a[name], b[name]) for name in a.keys() | b.keys())
+    for name in ("began_k", "path_length", "ada_p"):
+        assert torch.equal(getattr(whole.engine, name), getattr(resumed.engine, name))
     assert evaluations(tmp_path / "whole") == evaluations(tmp_path / "cut")
 
 

@@ -24,6 +24,8 @@ RECIPE = Recipe(
     mode_seeking=0.1,
     class_group=2,
     translate=0.25,
+    unroll=1,
+    historical=0.1,
 )
 PHASES = ("Gmain", "Greg", "Dmain", "Dreg")
 STEPS = {"one": 3, "two": 6, "all": 8}
@@ -48,6 +50,17 @@ def gradients(ranks, accumulate):
     return found
 
 
+def began(ranks, accumulate):
+    """k and M after a step."""
+    torch.manual_seed(0)
+    model = {"img_resolution": 8, "channels": 4, "z_dim": 8, "code_dim": 4, "c_dim": 0}
+    pair = [net.double() for net in models.build(models.preset("began-digits", **model))]
+    engine = Engine(*pair, Recipe(objective="began", penalty="none"), ranks=ranks, accumulate=accumulate)
+    images = torch.rand(8, 1, 8, 8, dtype=torch.float64) * 2 - 1
+    measure = engine.step(share(images, ranks.index, ranks.count, 1))["began_m"]
+    return torch.stack([engine.began_k, measure])
+
+
 def config(data, steps):
     return make_config(
         data=str(data),
@@ -60,6 +73,8 @@ def config(data, steps):
         augment="ada",
         ada_p=0.3,
         ada_kimg=1.0,
+        optimizer="optimistic_adam",
+        historical=0.1,
         mirror=True,
         eval_kimg=1000,
         checkpoint_kimg=1000,
@@ -74,6 +89,7 @@ def rank_process(rank: int, port: int, folder: str) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     with ranks_of_torchrun("cpu") as ranks:
         torch.save(gradients(ranks, 1), f"{folder}/gradients{rank}")
+        torch.save(began(ranks, 1), f"{folder}/began{rank}")
         trainer = Trainer.resume(f"{folder}/cut", ranks=ranks)
         trainer.run(should_stop=lambda: trainer.step == STEPS["two"])
         torch.save(trainer.engine.state_dict(), f"{folder}/state{rank}")
@@ -103,6 +119,13 @@ def test_gradients_of_each_phase_equal_those_of_one_process(two_ranks):
         assert set(PHASES) < found.keys() == expected.keys()
         for name, value in expected.items():
             assert (found[name] - value).norm() <= 1e-10 * value.norm(), name
+
+
+def test_began_is_steered_by_the_batch_of_all_ranks(two_ranks):
+    expected = began(Ranks(), 2)
+    assert (expected > 0).all()
+    for rank in range(2):
+        torch.testing.assert_close(torch.load(two_ranks / f"began{rank}"), expected)
 
 
 def test_from_one_rank_to_two_and_back(two_ranks):

@@ -23,7 +23,7 @@ def run(tmp_path_factory):
         progress = {"Gmain": 1 + line / 300, "Dmain": 1.0, "r_t": line / 300, "f_t": -line / 300, "Gmain_gradient": 0.1}
         progress |= {"phase_ms": {"data": 1.0, "Gmain": 3.0, "Dmain": 6.0}, "step_ms": [10.0] * 19 + [30.0]}
         progress |= {"seconds_per_kimg": 1.0, "data_wait": 0.1, "memory_mib": 500.0, "Gmain_lag1": None}
-        progress |= {"nonfinite_gradients": 7}
+        progress |= {"nonfinite_gradients": 7, "began_m": 1 / line, "real_energy": 0.1}
         stats.append(folder, {"kind": "progress", "step": 20 * line, "kimg": 0.2 * line, **progress})
         if line % 10 == 0:
             grid = f"fakes-{20 * line:08d}.png"
@@ -73,6 +73,8 @@ def test_what_the_report_says(run):
         "Coverage is 40% of what real images get",
         "Recall is 0% of what real images get; its peak was 0.97 at 2 kimg.",
         "were replaced: 7.",
+        "<h3>BEGAN's M</h3>",
+        "<h3>Energies</h3>",
         "Failed 1 times, last: ValueError: &lt;no&gt;",
         "10.0 ms</b><span>a step, median; 90 %: 10.0, 99 %: 30.0",
         "6.00 ms, 60%",

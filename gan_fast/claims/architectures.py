@@ -184,13 +184,13 @@ def droplet_mechanism(seed: int) -> Seen:
         Figure("peak, AdaIN"),
         Figure("peak, demodulation"),
     ),
-    unmet="Why: the maps here have 16x16 pixels, and training is of seconds; the paper sees droplets in maps of 64x64 and"
-    " more, of networks that were trained for days, where a spike has room that the image does not miss. What lets AdaIN"
-    " make use of one, and demodulation not, shows in droplet-mechanism.",
+    unmet="Why: maps have 16x16 pixels here, and training takes seconds; the paper sees droplets in maps of 64x64 and"
+    " more, where a spike has room that the image does not miss, of networks that were trained for days. What lets"
+    " AdaIN make use of one, and demodulation not, shows in droplet-mechanism.",
 )
 def droplet(seed: int) -> Seen:
-    """StyleGAN and StyleGAN2 on 16x16 digits, 60 batches of 32. The peak is that of the last layer's activations, before
-    AdaIN in the former, over the pixels of a map, the highest of an image's 32 maps, in the mean over 64 images.
+    """StyleGAN and StyleGAN2 on 16x16 digits, 60 batches of 32. The peak is that of the last layer's activations,
+    before AdaIN in the former, over the pixels of a map, the highest of an image's 32 maps, in the mean over 64 images.
     """
     peaks, panels = [], []
     for name, preset in (("AdaIN", "stylegan-digits"), ("demodulation", "digits")):

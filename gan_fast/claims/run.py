@@ -3,11 +3,13 @@
     <out>/<name>.json    figures of each seed, CPU time, date, device, and the key of what was run
     <out>/<name>.webp    the picture of the first seed
 
-The key is a hash of the experiment's code, its seeds and the package's version: what has it is not run again.
+The key is a hash of the experiment's code, what it measures, its seeds and the package's version: what has it is not
+run again. Words and bounds are no part of it.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import io
@@ -151,7 +153,12 @@ def _play_by_name(name: str, seeds: int, out: Path, key: str) -> Result:
 
 
 def _key(claim: Claim, seeds: int) -> str:
-    parts = [inspect.getsource(claim.experiment), str(len(seeds_of(claim, seeds))), version_of("gan_fast")]
+    function = ast.parse(inspect.getsource(claim.experiment)).body[0]
+    function.decorator_list.clear()
+    if claim.how:
+        del function.body[0]
+    names = [figure.name for figure in claim.figures]
+    parts = [ast.unparse(function), *names, str(len(seeds_of(claim, seeds))), version_of("gan_fast")]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
 

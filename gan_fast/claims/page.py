@@ -86,7 +86,8 @@ def _section(claim: Claim, result: Result | Exception) -> str:
         # A bar is Markdown's own.
         name = figure.name.replace("|", "\\|")
         lines.append(f"| {name} | {figure.expected} | {' | '.join(cells)} |")
-    lines.append(f"\n**{verdict(claim, result).capitalize()}**, in {result.seconds:.0f} s of CPU time.")
+    command = f"`gan-fast claims --only {claim.name}`"
+    lines.append(f"\n{command}: **{verdict(claim, result)}**, after {max(result.seconds, 1):.0f} s of CPU time.")
     lines += [f"One seed: {claim.once}"] if claim.once else []
     lines += [f"\n{claim.unmet}"] if claim.unmet else []
     return "\n".join(lines) + "\n"

@@ -52,10 +52,10 @@ def test_what_has_changed_is_run_again(ran, tmp_path):
     ran(true_one, seeds=4)
     assert len(RUNS) == 4
     RUNS.clear()
-    other = dataclasses.replace(true_one, experiment=false_one.experiment)
-    other.experiment.__name__, name = "true_one", other.experiment.__name__
-    assert run.load(other, 4, tmp_path) is None
-    other.experiment.__name__ = name
+    assert run.load(dataclasses.replace(true_one, sentence="Else."), 4, tmp_path)  # words are no part of it
+    renamed = (Figure("number"), *true_one.figures[1:])
+    assert run.load(dataclasses.replace(true_one, figures=renamed), 4, tmp_path) is None
+    assert run._key(true_one, 3) != run._key(false_one, 3)
     (tmp_path / "true-one.json").write_text("{")
     assert run.load(true_one, 4, tmp_path) is None
     ran(true_one, seeds=4)

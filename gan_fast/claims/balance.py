@@ -268,7 +268,7 @@ def minibatch_features(seed: int) -> Seen:
 
 
 @claim(
-    "Where G chases D from mode to mode, a G that foresees D's next steps covers several.",
+    "Where G and D chase each other from mode to mode, a G that foresees D's next steps stays spread over them.",
     source="Metz et al. 2017, arXiv 1611.02163, section 3.1 and figure 1",
     expects=(
         Figure("modes of 8 at a time, plain", at_most=3.0),
@@ -277,7 +277,7 @@ def minibatch_features(seed: int) -> Seen:
 )
 def unrolled_steps(seed: int) -> Seen:
     """The game of minibatch-features, 600 steps, with G judged by D as it is, and as five steps of length 0.03 would
-    leave it.
+    leave it. After so few steps it is spread over the modes rather than gathered in them.
     """
     played = {f"k = {k}": _play_narrow(seed, 600, unroll=k, unroll_lr=0.03) for k in (0, 5)}
     plain, unrolled = (modes for modes, _ in played.values())

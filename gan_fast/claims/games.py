@@ -112,3 +112,8 @@ def trained(name: str, seed: int, steps: int, **changes: Any) -> Engine:
 def correlation(a: list[float], b: list[float]) -> float:
     """Pearson's: 1 where one is a rising line of the other."""
     return torch.corrcoef(torch.tensor([a, b], dtype=torch.float64))[0, 1].item()
+
+
+def rank_correlation(a: list[float], b: list[float]) -> float:
+    """Spearman's, of values without ties: 1 where one rises whenever the other does."""
+    return correlation(*(torch.tensor(values).argsort().argsort().tolist() for values in (a, b)))

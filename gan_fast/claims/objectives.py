@@ -146,7 +146,7 @@ def critic_tells_quality(seed: int) -> Seen:
     "BEGAN's measure M falls as samples get better, while k holds the balance E(G(z)) = gamma E(x).",
     source="Berthelot et al. 2017, arXiv 1703.10717, sections 3.4 and 3.4.1",
     expects=(
-        Figure("correlation of M and FD_digits", at_least=0.7),
+        Figure("rank correlation of M and FD_digits", at_least=0.7),
         Figure("FD_digits, end / start", at_most=0.7),
         Figure("E(G(z)) / (gamma E(x)) at the end", at_least=0.8, at_most=1.2),
         Figure("k at the end, inside its bounds", at_least=0.001, at_most=0.999),
@@ -172,7 +172,7 @@ def began_measure(seed: int) -> Seen:
     curves = {"M": measures, "FD_digits": distances, "k": ks}
     scaled = {name: (steps, [value / max(values) for value in values]) for name, values in curves.items()}
     return Seen(
-        (games.correlation(measures, distances), distances[-1] / distances[0], fake / (gamma * real), ks[-1]),
+        (games.rank_correlation(measures, distances), distances[-1] / distances[0], fake / (gamma * real), ks[-1]),
         picture.beside(
             picture.curves("each over its largest value", scaled, low=0.0),
             picture.images("at the end", drawn[:20], 5),

@@ -44,7 +44,7 @@ def test_other_images_and_a_detector(call, untrained_run, pictures, tmp_path):
         assert (record["protocol"]["features"], record["protocol"]["width"]) == (space, width)
         assert record[f"fd_{space}"] > 0
     assert record["ppl_eye"] > 0
-    assert f"PPL_eye: {record['ppl_eye']:.1f}" in result.output
+    assert f"PPL_eye: {record['ppl_eye']:.4g}" in result.output
     assert record["protocol"]["reference"] == "16 of 16 images"
 
 

@@ -85,4 +85,4 @@ def metrics(
     console.print(options.scores_table(trained.source, {"generated": scores, "real halves": measure.real_halves}))
     console.print(options.protocol_line(measure.protocol), soft_wrap=True)
     console.print(f"The values and their protocol are in {out}", soft_wrap=True)
-    console.print(f"Next: gan-fast explore {run}", soft_wrap=True)
+    console.print(f"Next: gan-fast explore {run} --html explorer.html", soft_wrap=True)

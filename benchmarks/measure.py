@@ -31,7 +31,13 @@ from gan_fast.benchmarks.race import Call, copies_of, race, rotating, timings, t
 from gan_fast.benchmarks.roofline import floor_ms, threads_set
 
 OPS = tuple(dict.fromkeys(case.op for case in CASES))
-OTHERS = ("host", "cold", "networks", *(network.name for network in steps.NETWORKS))  # what --ops takes besides
+OTHERS = (
+    "host",
+    "cold",
+    "networks",
+    "training",
+    *(network.name for network in steps.NETWORKS),
+)  # what --ops takes besides
 SECONDS, QUICK_SECONDS = 0.3, 0.15  # that a race takes at least
 CALLS = 50  # in a row, to time what the host does for one
 # What a process does first, each stage after those before it, with a backend and an empty autotune cache.
@@ -165,6 +171,8 @@ class Bench:
             found += [Job(f"cold {stage}", functools.partial(self.cold_row, stage)) for stage in STAGES[1:]]
         for network in steps.NETWORKS:
             fits = (network.quick or not self.quick) and (gpu or not network.gpu)
+            if "training" in self.ops and network.recipe and fits:  # takes minutes, hence only if asked for
+                found.append(Job(f"training of {network.name}", functools.partial(self.training_row, network)))
             if network.name in self.ops or (self._wants("networks") and fits):
                 for bfloat16, name in itertools.product((False, True) if gpu else (False,), network.phases):
                     kind = "-bfloat16" if bfloat16 else ""
@@ -224,9 +232,11 @@ class Bench:
             call = self._phases(network, bfloat16)[name]
             true = steps.on("reference", self._phases(network, False, torch.float64)[name])()
             own = steps.on("reference", call)()
+            ways = {way: steps.on(way, call) for way in ("auto", "reference")}
+            if self.device.type == "cuda":
+                ways["captured"] = steps.on("auto", steps.captured(call, self.device))
             calls, refused = {}, {}
-            for way in ("auto", "reference"):
-                run = steps.on(way, call)
+            for way, run in ways.items():
                 if (reason := _refusal(run, functools.partial(steps.wrong, true=true, own=own))) is None:
                     calls[way] = run
                 else:
@@ -234,6 +244,24 @@ class Bench:
             case = f"phase-{name}-{network.name}{'-bfloat16' if bfloat16 else ''}"
             cost = steps.count(network, name, bfloat16)
             return self._row(case, "phase", threads, "auto", calls, refused, cost, network.name)
+
+    def training_row(self, network: steps.Network) -> Measured:
+        """Milliseconds a thousand images, of engines that train side by side."""
+
+        def made(backend: str, capture: bool = False) -> tuple[Call, int]:
+            with ops.use_backend(backend):
+                period, images = steps.training(network, self.device, capture)
+            return steps.on(backend, period), images
+
+        with threads_set(0 if self.device.type == "cuda" else 1):
+            ways = {way: made(way) for way in ("auto", "reference")}
+            if self.device.type == "cuda":
+                ways["captured"] = made("auto", capture=True)
+            times = race({way: call for way, (call, _) in ways.items()}, self.device, self.seconds, min_rounds=3)
+        times = {way: [t * 1000 / ways[way][1] for t in seconds] for way, seconds in times.items()}
+        found = timings(times, "auto")
+        about = {"case": f"training-{network.name}", "mode": "training", "network": network.name}
+        return record.Row(threads=0 if self.device.type == "cuda" else 1, ours="auto", times=found, **about), times
 
     def host_row(self, name: str, call: Callable[[], Tensor]) -> Measured:
         def burst(way: str) -> Call:

@@ -283,12 +283,14 @@ def page(results: Results, others: Sequence[Results] = ()) -> str:
     """The HTML text; others: earlier results, for the history."""
     machine = results.machine
     phases = "Reference: the same networks on eager PyTorch. Each phase's gradients were held against float64 first."
+    training = "The engine with a preset's recipe: milliseconds a thousand images."
     host = "Calls on tensors so small that only the host's work counts: milliseconds a call, forward."
     cold = "A new process with an empty autotune cache: importing, and the first calls."
     sections = [
         _ratios(results),
         _roofline(results),
         _bars(results, "phase", "Networks, phases, steps", phases),
+        _bars(results, "training", "Training", training),
         _bars(results, "host", "Host overhead", host),
         _bars(results, "cold", "Cold start", cold),
         _history(results, others),

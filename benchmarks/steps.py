@@ -3,12 +3,15 @@
 G and D are the main phases (forward, backward, D's with a generated and a real batch), R1 is over as many reals, path
 length, of networks that are trained with it, over half a batch; "step" is G and D with their optimizers and the average
 of G. On a GPU the networks are channels_last, and run in bfloat16 too.
+
+"training" is the engine with a recipe, augmentation and penalties included: a period of its lazy phases.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -23,8 +26,10 @@ from gan_fast import models, ops
 from gan_fast.benchmarks.costs import Cost
 from gan_fast.benchmarks.traffic import Traffic, make_fake
 from gan_fast.losses import logistic_discriminator, logistic_generator
+from gan_fast.training.capture import WARM_UP, CudaRecorder
 from gan_fast.training.ema import Averages
-from gan_fast.training.engine import lazy_adam
+from gan_fast.training.engine import Engine, lazy_adam
+from gan_fast.training.recipe import Recipe
 
 PHASES = ("G forward", "D forward", "G", "D", "R1", "path length", "step")
 SMALL = {"channel_base": 8192, "conv_clamp": None}
@@ -32,7 +37,7 @@ SMALL = {"channel_base": 8192, "conv_clamp": None}
 
 @dataclass(frozen=True)
 class Network:
-    """A preset with some fields replaced. gpu: too large for a CPU, left out there."""
+    """A preset with some fields replaced. gpu: too large for a CPU, left out there. recipe: of a training to time."""
 
     name: str
     preset: str
@@ -41,6 +46,7 @@ class Network:
     quick: bool = False
     path_length: bool = True
     gpu: bool = False
+    recipe: Recipe | None = None
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -49,15 +55,19 @@ class Network:
 
 # the means that scale StyleGAN3's layers stay as they are, so that each pass is the same
 STYLEGAN3 = {"magnitude_ema_beta": 1.0}
+# the recipes of their presets, as far as they decide what is computed
+DIGITS = Recipe(penalty_interval=4, style_mixing=0.5, mode_seeking=0.003, class_group=2)
+STYLEGAN2 = Recipe(style_mixing=0.9, path_length=2.0)
+ADA = replace(STYLEGAN2, augment="ada")
 NETWORKS = (
-    Network("digits", "digits", 32, quick=True),
+    Network("digits", "digits", 32, quick=True, recipe=DIGITS),
     Network("32px", "paper256", 8, {"img_resolution": 32, **SMALL}),
-    Network("64px", "paper256", 4, {"img_resolution": 64, **SMALL}),
+    Network("64px", "paper256", 4, {"img_resolution": 64, **SMALL}, recipe=ADA),
     Network("128px", "paper256", 2, {"img_resolution": 128, **SMALL}),
-    Network("paper256", "paper256", 16, gpu=True),
+    Network("paper256", "paper256", 16, gpu=True, recipe=ADA),
     Network("stylegan2-256", "stylegan2-256", 8, gpu=True),
     Network("stylegan2-512", "stylegan2-512", 4, gpu=True),
-    Network("stylegan2-1024", "stylegan2-1024", 2, gpu=True),
+    Network("stylegan2-1024", "stylegan2-1024", 2, gpu=True, recipe=STYLEGAN2),
     Network("stylegan3-digits", "stylegan3-t-digits", 32, STYLEGAN3, path_length=False),
     Network("stylegan3-t-256", "stylegan3-t-256", 8, STYLEGAN3, path_length=False, gpu=True),
     Network("stylegan3-r-256", "stylegan3-r-256", 8, STYLEGAN3, path_length=False, gpu=True),
@@ -154,6 +164,45 @@ def phases(
             return made[name]()
 
     return {name: functools.partial(run, name) for name in network.phases}
+
+
+def captured(call: Phase, device: torch.device) -> Phase:
+    """The phase as a CUDA graph, made when it is first called."""
+
+    @functools.cache
+    def made() -> tuple[Callable[[], None], list[Tensor]]:
+        recorder = CudaRecorder(device)
+        for _ in range(WARM_UP):
+            recorder.run(call)
+        return recorder.record(call)
+
+    def run() -> list[Tensor]:
+        replay, outputs = made()
+        replay()
+        return outputs
+
+    return run
+
+
+def training(network: Network, device: torch.device, capture: bool = False) -> tuple[Callable[[], None], int]:
+    """What trains for a period of the lazy phases, on the same batch at each step, and the images that it shows."""
+    torch.manual_seed(0)
+    pair = models.build(models.preset(network.preset, **network.fields))
+    generator, discriminator = (n.to(device, memory_format=torch.channels_last) for n in pair)
+    recipe = replace(network.recipe, precision="bfloat16" if device.type == "cuda" else "float32")
+    engine = Engine(generator, discriminator, recipe, capture=capture)
+    n, side, classes = network.batch, generator.img_resolution, generator.c_dim
+    x = torch.rand(n, generator.img_channels, side, side, device=device) * 2 - 1
+    c = torch.eye(classes, device=device)[torch.arange(n) % (n // recipe.class_group) % classes] if classes else None
+    steps = math.lcm(*(phase.interval for phase in engine.phases))
+
+    def period() -> None:
+        for _ in range(steps):
+            engine.step(x, c)
+
+    for _ in range(WARM_UP if capture else 0):
+        period()
+    return period, steps * n
 
 
 def count(network: Network, name: str, bfloat16: bool = False) -> Cost:

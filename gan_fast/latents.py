@@ -71,9 +71,16 @@ def map_latents(generator: nn.Module, z: Tensor, c: Tensor | None = None) -> Ten
 def class_ws(generator: nn.Module, z: Tensor, labels: Tensor, psi: float = 1.0) -> Tensor:
     """ws [N, num_ws, w_dim] of z [N, z_dim] and classes int64 [N], each drawn towards its class's mean: `truncate`.
 
-    Classes are ignored where the generator has none.
+    In place of classes there may be the vectors c [N, c_dim] themselves. Both are ignored where the generator takes
+    none.
+
+    Raises:
+        ValueError: psi is not 1, and there are vectors, which have no mean to draw towards.
     """
-    ws = map_latents(generator, z, one_hot(labels, generator.c_dim))
+    is_class = labels.ndim == 1 or not generator.c_dim
+    if not is_class and psi != 1:
+        raise ValueError(f"psi: truncation goes to the mean of a class, and these conditions are vectors; got {psi}")
+    ws = map_latents(generator, z, one_hot(labels, generator.c_dim) if is_class else labels)
     if psi == 1:
         return ws
     keys = labels.tolist() if generator.c_dim else [0] * len(ws)

@@ -72,6 +72,14 @@ def test_mixing_takes_layers_as_concatenation_does(generator):
     assert not torch.equal(latents.render(generator, mixed), latents.render(generator, ws[:1]))
 
 
+def test_vectors_stand_for_classes(generator):
+    labels = torch.tensor([3, 5])
+    vectors = torch.eye(generator.c_dim)[labels]
+    assert torch.equal(latents.seeded_ws(generator, [1, 2], vectors), latents.seeded_ws(generator, [1, 2], labels))
+    with pytest.raises(ValueError, match=r"psi: .* vectors; got 0\.5"):
+        latents.seeded_ws(generator, [1, 2], vectors, 0.5)
+
+
 def test_truncation_runs_from_the_class_mean_to_the_image(generator):
     labels = torch.tensor([3, 5])
     ws = latents.seeded_ws(generator, [1, 2], labels)

@@ -32,4 +32,5 @@ def _shift_matrix(n: int, size: int, limit: int, generator: torch.Generator | No
     device = like.device if generator is None else generator.device
     shift = torch.randint(-limit, limit + 1, (n, 1), generator=generator, device=device).to(like.device)
     source = (torch.arange(size, device=like.device) + shift).clamp(0, size - 1)
-    return torch.nn.functional.one_hot(source, size)[:, None].to(like)
+    # Not one_hot, which reads its argument on the host.
+    return (source[:, None, :, None] == torch.arange(size, device=like.device)).to(like)

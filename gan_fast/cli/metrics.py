@@ -22,9 +22,19 @@ def metrics(
     detector: Annotated[
         Path | None, typer.Option(help="TorchScript file of a feature network, such as Inception's for FID.")
     ] = None,
+    inception_score: Annotated[
+        bool, typer.Option("--is", help="Also the inception score, by the classes that the detector knows.")
+    ] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Against all real images, as published scores are, not against half.")
+    ] = False,
+    ppl: Annotated[int, typer.Option(min=0, help="Pairs for the perceptual path length; 0: without it.")] = 0,
+    perceptual: Annotated[
+        Path | None, typer.Option(help="TorchScript file for --ppl, such as LPIPS; if absent, pixels and edges.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file; metrics.json beside the checkpoint if absent.")] = None,
 ) -> None:
-    """Measure a trained generator: Frechet and kernel distance, precision, recall, density, coverage.
+    """Measure a trained generator: Frechet and kernel distance, precision, recall, density, coverage; IS, PPL if asked.
 
     Beside each value stands what real images get when one half of them is measured against the other. Everything runs
     in a local feature space: the digit classifier that ships with gan_fast, fixed filters for other images, or your own
@@ -36,7 +46,11 @@ def metrics(
 
     gan-fast metrics runs/00003-photos --samples 5000
 
-    gan-fast metrics ffhq.pkl --data ffhq-256.zip --detector inception-2015-12-05.pt
+    gan-fast metrics latest --ppl 2000
+
+    gan-fast metrics ffhq.pkl --data ffhq-256.zip --detector inception-2015-12-05.pt --is --whole --samples 50000
+
+    gan-fast metrics ffhq.pkl --data ffhq-256.zip --ppl 50000 --perceptual vgg16.pt
     """
     import json
 
@@ -46,7 +60,15 @@ def metrics(
 
     from gan_fast import latents
     from gan_fast.data import open_data
-    from gan_fast.metrics import ImageMetrics, load_detector, metrics_for
+    from gan_fast.metrics import (
+        ImageMetrics,
+        load_classifier,
+        load_detector,
+        load_perceptual,
+        metrics_for,
+        perceptual_path_length,
+    )
+    from gan_fast.projection import image_distance
     from gan_fast.training import sample
     from gan_fast.training.checkpoint import write_atomically
 
@@ -58,11 +80,17 @@ def metrics(
     _, channels, height, width = sample.draw(generator, [0], torch.zeros(1, dtype=torch.int64)).shape
     if height != width:
         raise ValueError(f"metrics: images are compared with squares, and this generator draws {width}x{height}")
+    if detector is None and (inception_score or whole):
+        raise ValueError("--is, --whole: published protocols, which take a --detector")
+    device = next(generator.parameters()).device
+    distance = image_distance if perceptual is None else load_perceptual(perceptual, device)
     real, _ = open_data(source, height, channels, crop=settings.get("crop", "center"))
     if detector is None:
         measure = metrics_for(source, real, samples)
     else:
-        measure = ImageMetrics(real, samples, load_detector(detector), detector.stem, "the detector's own")
+        classify = load_classifier(detector, device) if inception_score else None
+        features = load_detector(detector, device)
+        measure = ImageMetrics(real, samples, features, detector.stem, "the detector's own", classify, whole)
 
     labels = measure.labels
     if real.c_dim != generator.c_dim:  # then the data do not say which classes to ask for: all of them
@@ -76,13 +104,22 @@ def metrics(
                 report(first + len(part))
 
     scores = measure(draw(), labels if generator.c_dim else None)
+    protocol = dict(measure.protocol)
+    if ppl:
+        with options.progress(ppl, "pairs") as report:
+            pairs = labels[torch.arange(ppl) % len(labels)]
+            name = f"ppl_{perceptual.stem if perceptual else 'image'}"
+            scores[name] = perceptual_path_length(generator, pairs, distance, report)
+        protocol["ppl"] = f"{ppl} pairs, in w, ends, epsilon 1e-4, without the outer 1 % on each side, constant noise"
     record = {"generator": trained.source, "data": source, **scores}
-    record |= {"protocol": measure.protocol, "real_halves": measure.real_halves}
+    record |= {"protocol": protocol, "real_halves": measure.real_halves}
     out = out or trained.folder / "metrics.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, lambda file: file.write(json.dumps(record, indent=1).encode()))
     console = Console(highlight=False)
     console.print(options.scores_table(trained.source, {"generated": scores, "real halves": measure.real_halves}))
-    console.print(options.protocol_line(measure.protocol), soft_wrap=True)
+    if ppl:
+        console.print(f"{name.replace('ppl', 'PPL')}: {scores[name]:.1f} ({protocol['ppl']}); lower is smoother.")
+    console.print(options.protocol_line(protocol), soft_wrap=True)
     console.print(f"The values and their protocol are in {out}", soft_wrap=True)
     console.print(f"Next: gan-fast explore {run} --html explorer.html", soft_wrap=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Run = Annotated[str, typer.Argument(help="Run folder, checkpoint file of any dialect, or 'latest'.")]
 
-FORMS = {"fd": "{:.3f}", "kd": "{:.4f}"}
+FORMS = {"fd": "{:.3f}", "kd": "{:.4f}", "is": "{:.3f}"}
 
 
 @dataclass(frozen=True)

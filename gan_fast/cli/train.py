@@ -37,6 +37,9 @@ def train(
         str | None,
         typer.Option(help="Run folder, checkpoint, or 'latest'; that with --outdir: there, or start."),
     ] = None,
+    accept_data: Annotated[
+        bool, typer.Option("--accept-data", help="With --resume: go on though the data have changed.")
+    ] = False,
     transfer: Annotated[str | None, typer.Option(help="Run or checkpoint whose weights to start from.")] = None,
     gpus: Annotated[int, typer.Option(min=1, help="Processes, one a GPU (or with --device cpu a share of cores).")] = 1,
     config: Annotated[Path | None, typer.Option(help="Settings as TOML; the other options go over it.")] = None,
@@ -112,7 +115,7 @@ def train(
         run_under_torchrun(gpus, sys.argv[1:])
     with ranks_of_torchrun(settings.device if settings else given.get("device", "auto")) as ranks:
         console = Console(highlight=False, quiet=not ranks.first)
-        trainer = _make_trainer(console, ranks, own_objective, settings, given, outdir, resume)
+        trainer = _make_trainer(console, ranks, own_objective, settings, given, outdir, resume, accept_data)
         _describe(console, trainer)
         with stop_signals() as stopped, _progress(console, trainer) as report:
             finished = trainer.run(report, lambda: stopped() is not None)
@@ -134,6 +137,7 @@ def _make_trainer(
     given: dict[str, Any],
     outdir: Path | None,
     resume: str | None,
+    accept_data: bool,
 ) -> Trainer:
     """A new run, or where `resume` names one that run."""
     from gan_fast.training import Trainer, latest_run
@@ -146,7 +150,8 @@ def _make_trainer(
     else:
         changes = given if outdir is None else settings.model_dump()
         path = resume if resume != "latest" else latest_run() if outdir is None else outdir
-        trainer = Trainer.resume(path, ranks=ranks, own_objective=own_objective, **changes)
+        options = {"own_objective": own_objective, "accept_data": accept_data}
+        trainer = Trainer.resume(path, ranks=ranks, **options, **changes)
         if trainer.step >= trainer.config.steps:
             raise ValueError(f"--resume: {trainer.run_folder} has its {trainer.kimg:g} kimg; ask for more with --kimg")
         console.print(f"Resuming {trainer.run_folder} at {trainer.kimg:.1f} kimg", soft_wrap=True)

@@ -8,24 +8,25 @@ import torch
 from torch import Tensor
 
 from gan_fast.data import to_uint8
-from gan_fast.metrics.frechet import frechet_distance
+from gan_fast.metrics.features import Features
+from gan_fast.metrics.frechet import distance_of_moments
 from gan_fast.metrics.kernel import kernel_distance
 from gan_fast.metrics.neighbours import density_coverage, precision_recall
 
 
-def compare(space: str, real: Tensor, fake: Tensor) -> dict[str, float]:
-    """Distances and neighbourhoods of features [N, K] and [M, K].
+def compare(space: str, real: Features, fake: Features) -> dict[str, float]:
+    """Distances and neighbourhoods of two sets of features.
 
     Returns:
-        samples: M; fd_<space>: Frechet distance; kd_<space>: kernel distance; precision, recall (k = 3); density,
-        coverage (k = 5).
+        samples: how many fakes; fd_<space>: Frechet distance, of all; and of the first `features.KEPT` of each
+        kd_<space>: kernel distance; precision, recall (k = 3); density, coverage (k = 5).
     """
-    precision, recall = precision_recall(real, fake)
-    density, coverage = density_coverage(real, fake)
+    precision, recall = precision_recall(real.first, fake.first)
+    density, coverage = density_coverage(real.first, fake.first)
     return {
-        "samples": len(fake),
-        f"fd_{space}": frechet_distance(real, fake),
-        f"kd_{space}": kernel_distance(real, fake),
+        "samples": fake.count,
+        f"fd_{space}": distance_of_moments((real.mean, real.covariance), (fake.mean, fake.covariance)),
+        f"kd_{space}": kernel_distance(real.first, fake.first),
         "precision": precision,
         "recall": recall,
         "density": density,

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from gan_fast.data import digits, to_float
 from gan_fast.metrics.compare import as_bytes, compare
+from gan_fast.metrics.features import Features
+from gan_fast.metrics.inception import SPLITS, InceptionScore
 
 REVISION = 1  # of the classifier's weights: values of different revisions cannot be compared
 WEIGHTS = "digit_classifier.safetensors"
@@ -63,13 +65,14 @@ class DigitsMetrics:
         images = digits(16)
         even = images.class_rank() % 2 == 0
         self._classifier = load_digit_classifier()
-        self._reference = self._classify(images.images[even])[0]
+        self._reference = Features([self._classify(images.images[even])[0]])
         self.protocol: dict[str, Any] = {
             "features": "digits",
             "revision": REVISION,
-            "width": self._reference.shape[1],
+            "width": len(self._reference.mean),
             "resize": "bilinear, antialiased, to 16x16",
-            "reference": f"{len(self._reference)} of {len(images)} images: every second of its class",
+            "is_splits": SPLITS,
+            "reference": f"{self._reference.count} of {len(images)} images: every second of its class",
         }
         second = images.subset(~even)
         self.labels: Tensor = second.labels
@@ -85,15 +88,20 @@ class DigitsMetrics:
             labels: int64 [N], the classes that were asked for; None for an unconditional generator.
 
         Returns:
-            what `compare` returns, in the classifier's features; classes: how many of the ten classes hold more than
-            3 % of the samples; class_accuracy: share of samples classified as the asked-for class (with labels only).
+            what `compare` returns, in the classifier's features; is_digits: the inception score by its classes;
+            classes: how many of the ten hold more than 3 % of the samples; class_accuracy: share of samples classified
+            as the asked-for class (with labels only).
 
         Raises:
             ValueError: `x` has not one channel, or holds NaN or infinity.
         """
-        features, predicted = self._classify(torch.cat(list(as_bytes(x, 1))))
+        features, logits = self._classify(torch.cat(list(as_bytes(x, 1))))
+        predicted = logits.argmax(1)
         share = torch.bincount(predicted, minlength=NUM_CLASSES) / len(predicted)
-        result = compare("digits", self._reference, features) | {"classes": int((share > 0.03).sum())}
+        score = InceptionScore()
+        score.add(logits.softmax(1))
+        result = compare("digits", self._reference, Features([features]))
+        result |= {"is_digits": score.value()[0], "classes": int((share > 0.03).sum())}
         if labels is not None:
             result["class_accuracy"] = float((predicted == labels.to(predicted.device)).double().mean())
         return result
@@ -103,4 +111,4 @@ class DigitsMetrics:
         if x.shape[2:] != (16, 16):
             x = F.interpolate(x, size=(16, 16), mode="bilinear", antialias=True, align_corners=False)
         features = self._classifier.features(x)
-        return features, self._classifier.out(features).argmax(1)
+        return features, self._classifier.out(features)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+Moments = tuple[Tensor, Tensor]  # mean [K] and covariance [K, K], float64
+
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     """|mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)), with the means mu and unbiased covariances S of a and b.
@@ -24,11 +26,14 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     Heusel et al., arXiv 1706.08500, equation 6.
     """
     check_features(a, b)
-    a, b = a.double(), b.double()
-    cov_a, cov_b = torch.atleast_2d(torch.cov(a.T)), torch.atleast_2d(torch.cov(b.T))
+    return distance_of_moments(*((x.mean(0), torch.atleast_2d(torch.cov(x.T))) for x in (a.double(), b.double())))
+
+
+def distance_of_moments(a: Moments, b: Moments) -> float:
+    """`frechet_distance` of two sets of which only these are left."""
+    (mean_a, cov_a), (mean_b, cov_b) = a, b
     cross = torch.linalg.svdvals(_square_root(cov_a) @ _square_root(cov_b)).sum()
-    mean_term = (a.mean(0) - b.mean(0)).square().sum()
-    return max(float(mean_term + cov_a.trace() + cov_b.trace() - 2 * cross), 0.0)
+    return max(float((mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross), 0.0)
 
 
 def check_features(a: Tensor, b: Tensor) -> None:

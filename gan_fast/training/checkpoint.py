@@ -39,6 +39,7 @@ class Checkpoint:
         config: the run's settings.
         network: the networks' configuration, of `gan_fast.models.to_fields`.
         class_names: of the data.
+        data: what they were, as `gan_fast.data.Images.describe` says; empty in files from before it was kept.
         weights: for "G", "D", "G_ema" and further averages: the state dict.
     """
 
@@ -46,6 +47,7 @@ class Checkpoint:
     config: dict[str, Any]
     network: dict[str, Any]
     class_names: tuple[str, ...]
+    data: dict[str, Any]
     weights: dict[str, dict[str, Tensor]]
 
 
@@ -104,6 +106,7 @@ def save_checkpoint(
         "config": json.dumps(checkpoint.config),
         "network": json.dumps(checkpoint.network),
         "class_names": json.dumps(checkpoint.class_names),
+        "data": json.dumps(checkpoint.data),
     }
     data = save({k: v.detach().contiguous() for k, v in tensors.items()}, metadata)
     # Into memory first: torch.save turns the error of a full disk into one that no longer says so.
@@ -174,8 +177,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     for name, tensor in tensors.items():
         network, _, key = name.partition(".")
         weights.setdefault(network, {})[key] = tensor
-    config, network = json.loads(metadata["config"]), json.loads(metadata["network"])
-    return Checkpoint(int(metadata["step"]), config, network, tuple(json.loads(metadata["class_names"])), weights)
+    config, network, names = (json.loads(metadata[name]) for name in ("config", "network", "class_names"))
+    data = json.loads(metadata.get("data", "{}"))
+    return Checkpoint(int(metadata["step"]), config, network, tuple(names), data, weights)
 
 
 def load_state(path: Path, step: int) -> dict[str, Any]:

@@ -148,7 +148,9 @@ class TrainConfig(BaseModel):
     ema_ramp: float = Field(0.1, gt=0, description="the half-life is at most this share of the images shown so far")
     freeze_d: int = Field(0, ge=0, description="so many layers of D, from the image on, stay as they are")
     clip_weights: float = Field(0.0, ge=0, description="bound on D's weights; 0: none")
-    precision: Literal["auto", "float32", "bfloat16"] = Field("float32", description="auto: bfloat16 on a GPU")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "float32", description="auto: bfloat16 on a GPU; float16: the four largest resolutions, StyleGAN2 and 3"
+    )
     eval_kimg: float = Field(4.0, gt=0, description="metrics and a grid every so many kimg")
     eval_samples: int = Field(1000, ge=0, description="images that metrics compare; 0: no metrics. Digits: always 896")
     checkpoint_kimg: float = Field(12.0, gt=0, description="a checkpoint every so many kimg")
@@ -156,6 +158,8 @@ class TrainConfig(BaseModel):
     keep_best: str = Field("fd", description="metric, lower is better, whose best checkpoint stays; '': none")
     tensorboard: bool = Field(False, description="write the log's numbers for TensorBoard, too")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one")
+    compile: bool = Field(False, description="run G and D under torch.compile but for penalties, for long runs")
+    capture: bool = Field(False, description="GPU: run phases as CUDA graphs, for steps that the launches hold up")
     threads: int = Field(0, ge=0, description="CPU threads; 0: one up to 32x32, else one a core")
 
     @model_validator(mode="after")
@@ -182,7 +186,12 @@ class TrainConfig(BaseModel):
         overrides = dict(self.model)
         if c_dim is not None:
             overrides["c_dim"] = c_dim if self.conditional else 0
-        return models.preset(self.preset, **overrides)
+        network = models.preset(self.preset, **overrides)
+        if self.precision != "float16":
+            return network
+        if not hasattr(network, "lowprec_dtype"):
+            raise ValueError(f"precision: float16 takes networks of StyleGAN2 and 3, got the preset {self.preset}")
+        return models.preset(self.preset, **{**float16_fields(network.img_resolution), **overrides})
 
     def recipe(self, on_gpu: bool) -> Recipe:
         """What the engine computes at each step."""
@@ -191,6 +200,8 @@ class TrainConfig(BaseModel):
             fields["gamma"] = heuristic_gamma(self.network().img_resolution, self.batch)
         if self.precision == AUTO:
             fields["precision"] = "bfloat16" if on_gpu else "float32"
+        elif self.precision == "float16":
+            fields["precision"] = "float32"  # of what the networks leave: they choose their layers' themselves
         return Recipe(**fields)
 
     @property
@@ -202,6 +213,19 @@ class TrainConfig(BaseModel):
 def heuristic_gamma(resolution: int, batch: int) -> float:
     """R1's weight where nothing better is known: 0.0002 * resolution^2 / batch. ADA's release (arXiv 2006.06676)."""
     return 0.0002 * resolution**2 / batch
+
+
+def float16_fields(resolution: int) -> dict[str, Any]:
+    """What keeps float16 in range in place of a loss that is scaled: ADA's release (arXiv 2006.06676, appendix D).
+
+    The four largest resolutions run in it, but never 4x4, and what a layer puts out is clamped. Weights and styles are
+    normalised first by `gan_fast.ops.modulated_conv2d`, and gradients made finite by the engine, in any case.
+    """
+    return {
+        "num_lowprec_res": min(4, resolution.bit_length() - 3),
+        "lowprec_dtype": "float16",
+        "conv_clamp": 256,
+    }
 
 
 def auto_settings(resolution: int, devices: int) -> dict[str, Any]:

@@ -11,8 +11,8 @@ stay on the device, so that nothing waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from gan_fast.augment import AdaPipeline, diff_augment, translate
 from gan_fast.data import share
 from gan_fast.losses import OBJECTIVES, Objective, began_control
 from gan_fast.models.progressive import Growing, faded, level_at
+from gan_fast.training.capture import CudaRecorder, Graphs
 from gan_fast.training.ema import Averages
 from gan_fast.training.phases import PENALTIES, Augment, Draws, Phases
 from gan_fast.training.ranks import Ranks
@@ -31,6 +32,7 @@ from gan_fast.updates import OptimisticAdam, clip_weights
 LARGEST_GRADIENT = 1e5
 OPTIMIZERS: dict[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "optimistic_adam": OptimisticAdam}
 
+Part = tuple[Draws, Tensor, Tensor]  # of a batch: random numbers, samples, labels
 Loss = Callable[[Draws, Tensor, Tensor], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -55,10 +57,15 @@ class Engine:
         ranks: the processes that share each batch; the networks start as rank 0's.
         accumulate: parts that a rank's share of a batch is computed in. A step depends on how many parts there are in
             all, ranks x accumulate, and but for rounding not on who computes them.
+        compile: run the networks under torch.compile in Gmain and Dmain, for long runs: it takes minutes first. Weights
+            are the same but for rounding.
+        capture: run phases as CUDA graphs: `gan_fast.training.capture`. The weights are the same, bit for bit.
         objective: in place of the recipe's.
 
     Raises:
-        ValueError: the recipe names something unknown, or wants what the generator does not have.
+        ValueError: the recipe names something unknown, or wants what the generator does not have; or `capture` is given
+            where networks are not on a GPU or grow, or a batch has several parts; or `compile` where D is unrolled or
+            networks grow.
 
     Attributes:
         step_number, images: steps done, and real samples shown to D in them, on all ranks.
@@ -78,6 +85,8 @@ class Engine:
         *,
         ranks: Ranks | None = None,
         accumulate: int = 1,
+        compile: bool = False,
+        capture: bool = False,
         objective: Objective | None = None,
     ):
         self.generator, self.discriminator = generator, discriminator
@@ -100,6 +109,16 @@ class Engine:
         self._pasts = {name: [p.detach().clone() for p in net.parameters()] for name, net in networks.items()}
         losses = Phases(generator, discriminator, recipe, objective, seed, self._augment(), self.began_k, self._pasts)
         self._draw = losses.draw
+        if capture and accumulate > 1:
+            raise ValueError(f"capture: each part of a batch seeds generators, hence it takes one, got {accumulate}")
+        if capture and recipe.grow_kimg:
+            raise ValueError("capture: a graph stays as it is, and with grow_kimg the networks do not")
+        if compile and (recipe.unroll or recipe.grow_kimg):
+            raise ValueError(
+                "compile: has no second derivatives, as unroll needs, nor networks that change, as grow_kimg"
+            )
+        first_order = losses.compiled() if compile else losses
+        self._graphs = Graphs(CudaRecorder(self.device), [losses.rng]) if capture else None
         g, d = list(generator.parameters()), _trained(discriminator, recipe.freeze_d)
         greg, dreg = recipe.path_length > 0, recipe.penalty != "none" and recipe.gamma > 0
         betas = (recipe.beta1, recipe.beta2)
@@ -107,7 +126,7 @@ class Engine:
         self.g_adam = lazy_adam(g, recipe.g_lr, betas, recipe.path_length_interval if greg else None, optimizer)
         self.d_adam = lazy_adam(d, recipe.d_lr, betas, recipe.penalty_interval if dreg else None, optimizer)
         every = recipe.n_critic
-        self.phases = [Phase("Gmain", g, self.g_adam, every, losses.g_main)]
+        self.phases = [Phase("Gmain", g, self.g_adam, every, first_order.g_main)]
         if greg:
             self.phases.append(
                 Phase(
@@ -118,7 +137,7 @@ class Engine:
                     lambda draws, x, c: losses.g_reg(draws, c, self.path_length),
                 )
             )
-        self.phases.append(Phase("Dmain", d, self.d_adam, 1, losses.d_main))
+        self.phases.append(Phase("Dmain", d, self.d_adam, 1, first_order.d_main))
         if dreg:
             self.phases.append(Phase("Dreg", d, self.d_adam, recipe.penalty_interval, losses.d_reg))
 
@@ -158,24 +177,31 @@ class Engine:
 
     def gradients(self, phase: Phase, x: Tensor, c: Tensor) -> dict[str, Tensor]:
         """Leave a phase's gradient, of the whole batch, in its parameters' grad, and return its means by name."""
+        return self._gradients(phase, self._parts(phase, x, c))
+
+    def _parts(self, phase: Phase, x: Tensor, c: Tensor) -> Iterator[Part]:
+        """What a phase of this step takes, part by part; generators are seeded for a part when it is asked for."""
+        group, parts = self.recipe.class_group, self.accumulate
+        for part in range(parts):
+            part_x, part_c = (share(t, part, parts, group) for t in (x, c))
+            place, places = self.ranks.index * parts + part, self.ranks.count * parts
+            yield self._draw(self.step_number, phase.name, len(part_x), place, places), part_x, part_c
+
+    def _gradients(self, phase: Phase, parts: Iterable[Part]) -> dict[str, Tensor]:
         for p in (*self.generator.parameters(), *self.discriminator.parameters()):
             p.requires_grad_(False)
         for p in phase.parameters:
             p.requires_grad_(True)
         phase.adam.zero_grad(set_to_none=True)
-        group, parts = self.recipe.class_group, self.accumulate
         sums: dict[str, Tensor] = {}
-        for part in range(parts):
-            part_x, part_c = (share(t, part, parts, group) for t in (x, c))
-            place, places = self.ranks.index * parts + part, self.ranks.count * parts
-            draws = self._draw(self.step_number, phase.name, len(part_x), place, places)
+        for draws, x, c in parts:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-                loss, means = phase.loss(draws, part_x, part_c)
+                loss, means = phase.loss(draws, x, c)
             loss = loss.mean()
-            (loss / parts).backward()
+            (loss / self.accumulate).backward()
             for name, value in {phase.name: loss.detach(), **means}.items():
                 sums[name] = sums[name] + value if name in sums else value
-        return self._reduce(phase, {name: total / parts for name, total in sums.items()})
+        return self._reduce(phase, {name: total / self.accumulate for name, total in sums.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on besides its batch; tensors are the engine's own, not copies."""
@@ -201,6 +227,8 @@ class Engine:
             module.load_state_dict(state["weights"][name])
         self.g_adam.load_state_dict(state["g_adam"])
         self.d_adam.load_state_dict(state["d_adam"])
+        for group in (*self.g_adam.param_groups, *self.d_adam.param_groups):
+            group["capturable"] = self.device.type == "cuda"  # the state may come from another kind of device
         self.step_number, self.images = state["step"], state["images"]
         for name in _TENSORS:
             getattr(self, name).copy_(state[name])
@@ -211,7 +239,18 @@ class Engine:
         return {"G": self.generator, **self.averages.modules, "D": self.discriminator}
 
     def _run(self, phase: Phase, x: Tensor, c: Tensor) -> dict[str, Tensor]:
-        means = self.gradients(phase, x, c)
+        parts = self._parts(phase, x, c)
+        if self._graphs is None:
+            return self._update(phase, parts)
+        ((draws, x, c),) = parts
+
+        def update(x: Tensor, c: Tensor, z: Tensor, z2: Tensor, cutoff: Tensor | None) -> dict[str, Tensor]:
+            return self._update(phase, [(replace(draws, z=z, z2=z2, cutoff=cutoff), x, c)])
+
+        return self._graphs(phase.name, update, (x, c, draws.z, draws.z2, draws.cutoff))
+
+    def _update(self, phase: Phase, parts: Iterable[Part]) -> dict[str, Tensor]:
+        means = self._gradients(phase, parts)
         # Optimistic steps foresee from the last one down the same loss.
         phase.adam.step(**({"turn": phase.name} if self.recipe.optimizer == "optimistic_adam" else {}))
         if phase.adam is self.d_adam and self.recipe.clip_weights:
@@ -293,7 +332,9 @@ def lazy_adam(
     """
     ratio = 1.0 if interval is None else interval / (interval + 1)
     betas = (float(betas[0]) ** ratio, float(betas[1]) ** ratio)
-    return optimizer(parameters, lr=lr * ratio, betas=betas, eps=1e-8, fused=True)
+    parameters = list(parameters)
+    on_gpu = parameters[0].is_cuda
+    return optimizer(parameters, lr=lr * ratio, betas=betas, eps=1e-8, fused=True, capturable=on_gpu)
 
 
 def layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -319,6 +360,10 @@ def _check(recipe: Recipe, generator: nn.Module, discriminator: nn.Module, objec
     for name, known in tables.items():
         if getattr(recipe, name) not in known:
             raise ValueError(f"{name}: got {getattr(recipe, name)!r}, takes {', '.join(known)}")
+    if recipe.precision not in ("float32", "bfloat16"):
+        raise ValueError(
+            f"precision: got {recipe.precision!r}, takes float32 and bfloat16; float16 is a setting of the networks'"
+        )
     for name in ("path_length", "style_mixing"):
         if getattr(recipe, name) and not hasattr(generator, "mapping"):
             raise ValueError(f"{name}: needs a generator with mapping and synthesis, unlike {type(generator).__name__}")

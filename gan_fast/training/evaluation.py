@@ -29,11 +29,14 @@ class Evaluation:
         run: the folder.
         make_metrics: makes the metrics when they are first asked for: a callable on (batches of images, labels or None)
             with `labels`, `protocol` and `real_halves`, as `gan_fast.metrics.ImageMetrics` has them; None: grids only.
+        data: the real images. In each place of its grid the generator is asked for the class or the vector of the
+            image in that place of the grid of real ones.
         c_dim: of the generator.
     """
 
-    def __init__(self, run: Path, make_metrics: Callable[[], Any] | None, c_dim: int):
-        self.run, self.make_metrics, self.c_dim = run, make_metrics, c_dim
+    def __init__(self, run: Path, make_metrics: Callable[[], Any] | None, data: Images, c_dim: int):
+        self.run, self.make_metrics, self.data, self.c_dim = run, make_metrics, data, c_dim
+        self._shown = _grid_images(data)
 
     @functools.cached_property
     def metrics(self) -> Any:
@@ -49,9 +52,9 @@ class Evaluation:
         Raises:
             Stopped: should_stop() became true.
         """
-        labels, columns = _grid_labels(self.c_dim)
+        labels = (self.data.labels if self.data.vectors is None else self.data.vectors)[self._shown]
         images = sample.draw(generator, range(len(labels)), labels)
-        sample.save_png(sample.grid(images, columns), self.grid_path(step))
+        sample.save_png(sample.grid(images, GRID_COLUMNS), self.grid_path(step))
         values: dict[str, Any] = {"grid": self.grid_path(step).name}
         if self.make_metrics is None:
             return values
@@ -72,12 +75,9 @@ class Evaluation:
         if records:
             sample.save_png(draw_curves(records, records[-1]["real_halves"]), self.run / "curves.png")
 
-    def save_reals(self, data: Images) -> None:
-        """The grid of real images has a row for each class: a member a column, again the first where there are few."""
-        labels, columns = _grid_labels(data.num_classes)
-        members = [torch.nonzero(data.labels == k)[:, 0] for k in range(max(data.num_classes, 1))]
-        picks = [members[k][i % len(members[k])] for i, k in enumerate(labels.tolist())]
-        sample.save_png(sample.grid(data.pixels(torch.stack(picks)), columns), self.run / "reals.png")
+    def save_reals(self) -> None:
+        """Write the grid of real images."""
+        sample.save_png(sample.grid(self.data.pixels(self._shown), GRID_COLUMNS), self.run / "reals.png")
 
     @staticmethod
     def _draw(generator: nn.Module, labels: Tensor, should_stop: Callable[[], bool]) -> Iterator[Tensor]:
@@ -88,7 +88,9 @@ class Evaluation:
             yield sample.draw(generator, range(first, first + len(part)), part)
 
 
-def _grid_labels(num_classes: int) -> tuple[Tensor, int]:
-    rows = min(num_classes, 20) or GRID_COLUMNS
-    labels = torch.arange(rows) if num_classes else torch.zeros(rows, dtype=torch.int64)
-    return labels.repeat_interleave(GRID_COLUMNS), GRID_COLUMNS
+def _grid_images(data: Images) -> Tensor:
+    """int64 [rows * GRID_COLUMNS]: a row for each class, a member a column, again the first where there are few."""
+    rows = data.labels.unique()[:20] if data.num_classes else data.labels.new_zeros(GRID_COLUMNS)
+    members = {k: torch.nonzero(data.labels == k)[:, 0] for k in rows.tolist()}
+    places = enumerate(rows.repeat_interleave(GRID_COLUMNS).tolist())
+    return torch.stack([members[k][i % len(members[k])] for i, k in places])

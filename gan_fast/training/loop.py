@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ from gan_fast.training.transfer import transfer
 
 LOG_STEPS = 20
 CHANGEABLE = {
-    *("kimg", "device", "threads", "tensorboard"),
+    *("kimg", "device", "threads", "capture", "tensorboard"),
     *("eval_kimg", "eval_samples", "checkpoint_kimg", "keep_checkpoints", "keep_best"),
 }
 
@@ -51,10 +52,13 @@ class Trainer:
         run: folder for the log, checkpoints and grids, absent or empty; None: the next free runs/NNNNN-DATA.
         restart: `run` may hold a run that has not come to its first checkpoint; it begins anew.
         ranks: the processes that share the run; each makes its own Trainer, and rank 0 alone writes files.
+        start: the checkpoint that `resume` goes on from.
+        accept_data: go on where the data are not those of `start`.
         own_objective: what `config.objective` names, if that is none of `gan_fast.losses.OBJECTIVES`.
 
     Raises:
-        ValueError: `run` holds files already, or the data cannot be read, or the batch cannot be shared among ranks.
+        ValueError: `run` holds files already, or the data cannot be read, or are others than those of `start`, or the
+            batch cannot be shared among ranks.
 
     Attributes:
         engine: networks, averages, optimisers.
@@ -70,6 +74,7 @@ class Trainer:
         restart: bool = False,
         ranks: Ranks | None = None,
         start: checkpoints.Checkpoint | None = None,
+        accept_data: bool = False,
         own_objective: Objective | None = None,
     ):
         self.config = config
@@ -89,7 +94,14 @@ class Trainer:
         )
         if isinstance(self.data, ImageSet):
             self.data = self.data.to(self.device)
+        self._described = self.data.describe()
         self.network = config.network(self.data.c_dim) if start is None else models.from_fields(start.network)
+        if start is not None:
+            _check_data(start.data, self._described, accept_data)
+        if self.network.c_dim not in (0, self.data.c_dim):
+            raise ValueError(
+                f"data: the networks take conditions of width {self.network.c_dim}, and these have {self.data.c_dim}"
+            )
         self._sampler = BatchSampler(
             self.data.labels, config.batch, config.seed, config.class_group if self.network.c_dim else 1
         )
@@ -107,6 +119,8 @@ class Trainer:
             config.seed,
             ranks=ranks,
             accumulate=_parts(config, ranks),
+            compile=config.compile,
+            capture=config.capture,
             objective=own_objective,
         )
         # A run that has done nothing has nothing to save.
@@ -125,7 +139,7 @@ class Trainer:
             stats.rewind(run, -1 if start is None else start.step)
             metrics = functools.partial(metrics_for, config.data, self.data, config.eval_samples)
             self._sink = tensorboard_sink(run, self._saved) if config.tensorboard else None
-            self.evaluation = Evaluation(run, metrics if config.eval_samples else None, self.network.c_dim)
+            self.evaluation = Evaluation(run, metrics if config.eval_samples else None, self.data, self.network.c_dim)
         self.run_folder = run
 
     @classmethod
@@ -134,6 +148,7 @@ class Trainer:
         path: str | Path,
         *,
         ranks: Ranks | None = None,
+        accept_data: bool = False,
         own_objective: Objective | None = None,
         **changes: object,
     ) -> Trainer:
@@ -142,11 +157,12 @@ class Trainer:
         Args:
             path: the file or the folder.
             ranks: may be more or fewer than before.
+            accept_data: go on where the data have changed; images and their order are then others.
             own_objective: needed where the run began with one.
             changes: settings; those in CHANGEABLE may differ from the run's.
 
         Raises:
-            ValueError: no such file, a damaged one (named), or a change of another setting.
+            ValueError: no such file, a damaged one (named), a change of another setting, or data that have changed.
         """
         file = checkpoints.find_checkpoint(path)
         start = checkpoints.load_checkpoint(file)
@@ -160,7 +176,8 @@ class Trainer:
             raise ValueError(
                 f"{', '.join(fixed)}: a resumed run keeps its settings; {', '.join(sorted(CHANGEABLE))} may change"
             )
-        trainer = cls(config, file.parent, ranks=ranks, start=start, own_objective=own_objective)
+        options = {"accept_data": accept_data, "own_objective": own_objective}
+        trainer = cls(config, file.parent, ranks=ranks, start=start, **options)
         trainer.engine.load_state_dict({**state, "weights": start.weights})
         return trainer
 
@@ -191,9 +208,9 @@ class Trainer:
         """
         config = self.config
         if self.step == 0 and self.ranks.first:
-            self._record(report, "data", {"data": self.data.describe()})
-            self.evaluation.save_reals(self.data)
-        with Prefetch(self._batch) as batches:
+            self._record(report, "data", {"data": self._described})
+            self.evaluation.save_reals()
+        with Prefetch(self._batch, device=self.device) as batches:
             progress = Progress(self.engine, config.batch, batches)
             while True:
                 done = self.step == config.steps
@@ -234,6 +251,7 @@ class Trainer:
                 self.config.model_dump(),
                 models.to_fields(self.network),
                 self.data.class_names,
+                self._described,
                 state.pop("weights"),
             ),
             state,
@@ -301,7 +319,8 @@ class Trainer:
         engine.step_number = step
         x, c = self._batch(step)
         networks = {"G": engine.generator, "D": engine.discriminator}
-        found = first_nonfinite(networks, lambda: engine.gradients(phases.get(phase, engine.phases[-1]), x, c))
+        with torch.compiler.set_stance("force_eager"):  # compiled networks do not call hooks
+            found = first_nonfinite(networks, lambda: engine.gradients(phases.get(phase, engine.phases[-1]), x, c))
         return found or "no layer, as the weights are by now"
 
 
@@ -311,6 +330,25 @@ def _is_free(run: Path, restart: bool) -> bool:
     if not run.is_dir() or checkpoints.list_checkpoints(run):
         return False
     return not any(run.iterdir()) or (restart and (run / stats.LOG).exists())
+
+
+def _check_data(before: dict[str, Any], now: dict[str, Any], accepted: bool) -> None:
+    """Raise ValueError, naming what has changed, unless the data are as a checkpoint has them or `accepted`.
+
+    Where they lie, and which of their files could not be read so far, may differ.
+    """
+    if accepted or not before:
+        return
+    changed = [key for key in before | now if key not in ("source", "skipped") and before.get(key) != now.get(key)]
+    said = [f"{key} (was {before.get(key)}, is {now.get(key)})" for key in changed if key not in ("classes", "hash")]
+    if "classes" in changed:
+        classes = before["classes"] | now["classes"]
+        said += [f"class {k}" for k in classes if before["classes"].get(k) != now["classes"].get(k)][:3]
+    if changed:
+        what = ", ".join(said) or "the pixels, or the files' names and sizes, or the labels"
+        raise ValueError(
+            f"data: changed since the checkpoint: {what}; accept_data (--accept-data) goes on all the same"
+        )
 
 
 def _parts(config: TrainConfig, ranks: Ranks) -> int:

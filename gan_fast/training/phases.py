@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +31,13 @@ class Draws:
 
     Attributes:
         z, z2: latents [n, z_dim]; z2 is style mixing's.
-        cutoff: from this layer on w is z2's; None: no mixing.
+        cutoff: from this layer on w is z2's, int64 []; None: no mixing.
         rng: for augmentation and penalties.
     """
 
     z: Tensor
     z2: Tensor
-    cutoff: int | None
+    cutoff: Tensor | None
     rng: torch.Generator
 
     def seed(self, device: torch.device) -> Tensor:
@@ -72,12 +74,15 @@ class Phases:
         """The random numbers of part `part` of `parts`, n samples each; the part's noise comes next."""
         like, shape = next(self.generator.parameters()), (n * parts, self.generator.z_dim)
         host = seeded_generator(self.seed, step, phase)
-        rng = _on(like.device, host)
+        rng = self.rng.manual_seed(host.initial_seed())
         z, z2 = (torch.randn(shape, generator=rng, device=like.device).to(like.dtype) for _ in range(2))
-        mix, place = torch.rand(2, generator=host).tolist()
-        cutoff = 1 + int(place * (self.generator.num_ws - 1)) if mix < self.recipe.style_mixing else None
+        mix, place = torch.rand(2, generator=rng if rng.device == host.device else host).tolist()
+        cutoff = None
+        if mix < self.recipe.style_mixing:
+            # Filled on the device: a copy from the host's memory would wait for it.
+            cutoff = torch.full([], 1 + int(place * (self.generator.num_ws - 1)), device=like.device)
         if part:
-            rng = _on(like.device, seeded_generator(self.seed, step, f"{phase}/{part}"))
+            rng.manual_seed(seeded_generator(self.seed, step, f"{phase}/{part}").initial_seed())
         # Not torch.manual_seed, which formats a stack trace for every kind of device.
         _global_generator(like.device).manual_seed(rng.initial_seed())
         z, z2 = (share(x, part, parts, self.recipe.class_group) for x in (z, z2))
@@ -159,6 +164,25 @@ class Phases:
         factor = recipe.gamma * PENALTIES[recipe.penalty]
         return penalty * (factor * recipe.penalty_interval), {"penalty": penalty.detach().mean()}
 
+    def compiled(self) -> Phases:
+        """These with synthesis and D under torch.compile, for g_main and d_main: it has no second derivatives."""
+
+        def translated(network: nn.Module) -> nn.Module:
+            # Random numbers as in eager code, so that only rounding differs.
+            return torch.compile(network, dynamic=False, options={"fallback_random": True})
+
+        g = self.generator
+        if self._has_ws:
+            g = SimpleNamespace(mapping=g.mapping, synthesis=translated(g.synthesis), parameters=g.parameters)
+        else:
+            g = translated(g)
+        return replace(self, generator=g, discriminator=translated(self.discriminator))
+
+    @functools.cached_property
+    def rng(self) -> torch.Generator:
+        """The generator of all draws: one, because a CUDA graph keeps those that it was captured with."""
+        return torch.Generator(next(self.generator.parameters()).device)
+
     @property
     def _has_ws(self) -> bool:
         return hasattr(self.generator, "mapping")
@@ -175,7 +199,8 @@ class Phases:
         ws = mapping(draws.z, c)
         w_mean = ws[:, 0].detach().mean(0)
         if draws.cutoff is not None:
-            ws = torch.cat([ws[:, : draws.cutoff], mapping(draws.z2, c)[:, draws.cutoff :]], 1)
+            layers = torch.arange(ws.shape[1], device=ws.device)[:, None]
+            ws = torch.where(layers < draws.cutoff, ws, mapping(draws.z2, c))
         return ws, w_mean
 
     @torch.no_grad()
@@ -187,8 +212,3 @@ class Phases:
 
 def _global_generator(device: torch.device) -> torch.Generator:
     return torch.default_generator if device.type == "cpu" else torch.cuda.default_generators[device.index]
-
-
-def _on(device: torch.device, generator: torch.Generator) -> torch.Generator:
-    """A generator of this device with the seed of another: on a CPU that one."""
-    return generator if device.type == "cpu" else torch.Generator(device).manual_seed(generator.initial_seed())

@@ -43,7 +43,7 @@ class Recipe:
         ema_ramp: the half-life is at most this share of the images shown so far.
         freeze_d: so many layers of D, from its input on, are not trained.
         clip_weights: bound on D's parameters after each of its steps; 0: none.
-        precision: "float32", or "bfloat16": autocast.
+        precision: "float32", or "bfloat16": autocast. Layers that choose a dtype of their own keep it.
     """
 
     objective: str = "logistic"

@@ -28,7 +28,7 @@ def draw(generator: nn.Module, seeds: Sequence[int], labels: Tensor, psi: float 
     Args:
         generator: takes z [N, z_dim] and c [N, c_dim]; without a mapping w is both (`latents.style_based`).
         seeds: N whole numbers.
-        labels: int64 [N]; ignored where the generator takes no labels.
+        labels: int64 [N], or with psi = 1 vectors [N, c_dim]; ignored where the generator takes no labels.
         psi: 1 leaves w as it is, 0 gives each class's mean image.
     """
     generator = latents.style_based(generator)

@@ -1,5 +1,7 @@
 """Networks and phases: verified like ops, and counted on fake tensors."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from gan_fast import models
 from gan_fast.benchmarks import measure, steps
 from gan_fast.benchmarks.measure import Bench
 from gan_fast.benchmarks.steps import Network, wrong
+from gan_fast.training.recipe import Recipe
 
 TINY = Network("tiny", "digits", 4, {"img_resolution": 8, "channel_base": 64, "channel_max": 8, "c_dim": 2})
 
@@ -26,6 +29,21 @@ def test_phases_are_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         assert row.bytes > 0
     assert (main.case, main.mode, main.network) == ("phase-G-tiny", "phase", "tiny")
     assert step.flops > main.flops > 0
+
+
+def test_training_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Milliseconds a thousand images of a period of two steps with four images each."""
+    network = replace(TINY, quick=True, recipe=Recipe(penalty_interval=2, class_group=2))
+    monkeypatch.setattr(steps, "NETWORKS", (network, TINY, replace(network, gpu=True)))
+    bench = Bench(torch.device("cpu"), quick=True, ops=["training"])
+    monkeypatch.setattr(
+        measure, "race", lambda calls, *_, **__: {way: [0.5, call() or 1.0] for way, call in calls.items()}
+    )
+    (job,) = bench.jobs()
+    assert str(job) == "training of tiny"
+    row, times = job.run()
+    assert times == {"auto": [62.5, 125.0], "reference": [62.5, 125.0]}
+    assert (row.case, row.mode, row.times["reference"].ratio) == ("training-tiny", "training", 1.0)
 
 
 @pytest.mark.parametrize("preset", ["stylegan3-t-digits", "r3gan-digits"])

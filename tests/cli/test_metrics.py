@@ -30,14 +30,22 @@ def pictures(tmp_path):
 
 def test_other_images_and_a_detector(call, untrained_run, pictures, tmp_path):
     torch.jit.trace(lambda x: x.float().mean(1), torch.zeros(2, 3, 8, 8)).save(str(tmp_path / "rows.pt"))
+    torch.jit.trace(lambda x: x.mean(1), torch.zeros(2, 3, 8, 8)).save(str(tmp_path / "eye.pt"))
     options = ["--data", pictures, "--samples", 8, "--out", "metrics.json"]
-    for more, space, width in ([], "filters", 240), (["--detector", "rows.pt"], "rows", 64):
+    for more, space, width in (
+        ([], "filters", 240),
+        (["--detector", "rows.pt", "--whole", "--ppl", 8, "--perceptual", "eye.pt"], "rows", 64),
+    ):
         result = call("metrics", untrained_run, *options, *more)
         assert result.exit_code == 0, result.output
         record = json.loads((tmp_path / "metrics.json").read_text())
         assert record["samples"] == record["real_halves"]["samples"] == 8
+        assert ("ppl_eye" in record) == ("8 pairs" in record["protocol"].get("ppl", "")) == (space == "rows")
         assert (record["protocol"]["features"], record["protocol"]["width"]) == (space, width)
         assert record[f"fd_{space}"] > 0
+    assert record["ppl_eye"] > 0
+    assert f"PPL_eye: {record['ppl_eye']:.1f}" in result.output
+    assert record["protocol"]["reference"] == "16 of 16 images"
 
 
 @pytest.mark.parametrize(
@@ -47,6 +55,8 @@ def test_other_images_and_a_detector(call, untrained_run, pictures, tmp_path):
         (["--samples", "2"], "--samples"),
         (["--detector", "absent.pt"], "absent.pt is no TorchScript file"),
         (["--data", "photos"], "channels: the photos have 3"),
+        (["--is"], "--is, --whole: published protocols, which take a --detector"),
+        (["--ppl", "4", "--perceptual", "absent.pt"], "perceptual: absent.pt is no TorchScript file"),
     ],
 )
 def test_bad_arguments_are_named(call, untrained_run, arguments, named):

@@ -389,7 +389,7 @@ def test_training_checkpoints_are_read(tmp_path):
     generator, discriminator = stylegan2.build(config)
     average = copy.deepcopy(generator)
     weights = {"G": generator.state_dict(), "G_ema": average.state_dict(), "D": discriminator.state_dict()}
-    state = checkpoint.Checkpoint(7, {"seed": 1}, dataclasses.asdict(config), tuple("abcdefghij"), weights)
+    state = checkpoint.Checkpoint(7, {"seed": 1}, dataclasses.asdict(config), tuple("abcdefghij"), {}, weights)
     path = checkpoint.save_checkpoint(tmp_path, state, {}, 1)
     model = gan_fast.load(path)
     assert model.config == config

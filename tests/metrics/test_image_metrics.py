@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from gan_fast.data import ImageSet, photos, to_float
-from gan_fast.metrics import ImageMetrics, load_detector, metrics_for
+from gan_fast.metrics import ImageMetrics, load_classifier, load_detector, metrics_for
 from gan_fast.metrics.filters import filter_features
 
 SAMPLES = 200
@@ -67,6 +67,7 @@ def test_the_protocol_says_what_was_compared(metrics):
         "width": 240,
         "resize": "bilinear, antialiased, to 64x64",
         "reference": f"{SAMPLES} of 815 images: every second of its class",
+        "kd_and_neighbours": "of the first 5000 of each side at most",
     }
     assert metrics.real_halves["samples"] == len(metrics.labels) == SAMPLES
 
@@ -91,9 +92,37 @@ def test_a_detector_of_ones_own(real, tmp_path):
     metrics = ImageMetrics(real, 50, load_detector(tmp_path / "means.pt"), "means", "none")
     assert metrics.protocol["width"] == 3 * 32
     assert metrics.real_halves["fd_means"] > 0
+    assert "is_means" not in metrics.real_halves
     (tmp_path / "text.pt").write_text("no network")
     with pytest.raises(ValueError, match=r"text\.pt is no TorchScript file"):
         load_detector(tmp_path / "text.pt")
+
+
+def test_the_published_protocol_takes_all_real_images_and_a_classifier(real, metrics, tmp_path):
+    class Brightness(torch.nn.Module):
+        """Three classes by brightness, told apart the less sharply the more bias."""
+
+        def forward(self, x, return_features: bool = False, no_output_bias: bool = False):
+            bright = x.float().mean([1, 2, 3])
+            if return_features:
+                return bright[:, None]
+            levels = torch.tensor([60.0, 120.0, 180.0])
+            sharpness = 0.01 if no_output_bias else 0.0
+            return torch.softmax(-sharpness * (bright[:, None] - levels).square(), 1)
+
+    torch.jit.script(Brightness()).save(tmp_path / "b.pt")
+    features, classify = load_detector(tmp_path / "b.pt"), load_classifier(tmp_path / "b.pt")
+    found = ImageMetrics(real, 300, features, "b", "none", classify, whole=True)
+    assert found.protocol["reference"] == "815 of 815 images"
+    assert found.protocol["is_splits"] == 10
+    assert len(found.labels) == 300
+    assert set(found.labels.tolist()) == {0, 1}
+    shades = torch.tensor([-0.53, -0.06, 0.41]).repeat(100)[:, None, None, None].expand(-1, 3, 8, 8)
+    assert found(shades)["is_b"] == pytest.approx(3, rel=1e-2)
+    grey = found(shades[1::3])
+    assert grey["is_b"] == pytest.approx(1, rel=1e-6)
+    assert 1 < found.real_halves["is_b"] < 3
+    assert found(to_float(real.images))["fd_b"] == pytest.approx(0, abs=1e-6)
 
 
 def test_bad_images_are_refused(metrics):

@@ -18,7 +18,7 @@ from gan_fast.training.checkpoint import (
 
 def state(step):
     weights = {"G": {"fc.weight": torch.full((4, 3), float(step))}, "D": {"b4.bias": torch.arange(5.0)}}
-    return Checkpoint(step, {"seed": 1}, {"c_dim": 2}, ("a", "b"), weights)
+    return Checkpoint(step, {"seed": 1}, {"c_dim": 2}, ("a", "b"), {"images": 5}, weights)
 
 
 def save(folder, step, keep=2):
@@ -30,6 +30,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
     assert load_checkpoint(path).weights["G"]["fc.weight"].equal(torch.full((4, 3), 12.0))
     read, written = load_checkpoint(path), state(12)
     assert (read.step, read.config, read.network, read.class_names) == (12, {"seed": 1}, {"c_dim": 2}, ("a", "b"))
+    assert read.data == {"images": 5}
     assert read.weights.keys() == written.weights.keys()
     assert load_state(path, 12) == {"step": 12, "G": {"lr": 0.5}}
 

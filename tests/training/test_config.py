@@ -76,6 +76,7 @@ def test_settings_go_over_the_file_and_the_file_over_the_defaults(tmp_path):
         ({"batch": 8, "class_group": 3}, "class_group: must divide batch = 8, got 3"),
         ({"mode_seeking": 0.1, "class_group": 1}, "class_group: mode_seeking .* even, got 1"),
         ({"device": "tpu"}, "device: .*got 'tpu'"),
+        ({"preset": "dcgan-digits", "precision": "float16"}, "precision: float16 takes networks of StyleGAN2"),
     ],
 )
 def test_bad_settings_are_named(settings, named):
@@ -93,3 +94,13 @@ def test_bad_files_are_named(tmp_path):
     file.write_text("bath = 3\n")
     with pytest.raises(ValueError, match=r"run\.toml: bath: unknown"):
         load_config(file)
+
+
+@pytest.mark.parametrize(("resolution", "half"), [(8, 1), (16, 2), (32, 3), (256, 4), (1024, 4)])
+def test_float16_takes_the_published_guards(resolution, half):
+    config = make_config(preset="paper256", precision="float16", model={"img_resolution": resolution})
+    network = config.network()
+    assert (network.num_lowprec_res, network.lowprec_dtype, network.conv_clamp) == (half, "float16", 256)
+    assert config.recipe(on_gpu=True).precision == "float32"
+    own = make_config(preset="paper256", precision="float16", model={"num_lowprec_res": 2, "conv_clamp": 64})
+    assert (own.network().num_lowprec_res, own.network().conv_clamp) == (2, 64)

@@ -214,6 +214,32 @@ def test_bfloat16_is_near_float32(device, batch):
     torch.testing.assert_close(exact, rounded.float(), rtol=0.02, atol=0.02)
 
 
+@pytest.fixture
+def traced(monkeypatch):
+    """torch.compile without the compiler: what it traces is run by PyTorch, and counted."""
+    compile_, calls = torch.compile, []
+
+    def trace(network, *, dynamic, options):
+        assert options == {"fallback_random": True}
+        calls.append(network)
+        return compile_(network, dynamic=dynamic, backend="aot_eager")
+
+    monkeypatch.setattr(torch, "compile", trace)
+    yield calls
+    torch._dynamo.reset()
+
+
+def test_compiled_networks_train_as_others_do(device, batch, traced):
+    recipe = {"path_length": 2.0, "style_mixing": 1.0}
+    x, c = (t.double() for t in batch)
+    eager, compiled = (engine(device, dtype=torch.float64, **recipe, options={"compile": on}) for on in (False, True))
+    assert traced == [compiled.generator.synthesis, compiled.discriminator]
+    for name in ("Gmain", "Dmain"):
+        torch.testing.assert_close(*(gradients(e, name, (x, c)) for e in (eager, compiled)), rtol=1e-10, atol=1e-12)
+    values = [{k: v.item() for k, v in e.step(x, c).items()} for e in (eager, compiled)]
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("preset", "recipe"),
     [
@@ -320,6 +346,11 @@ def test_weights_are_drawn_to_the_mean_of_their_past(device, batch):
         torch.testing.assert_close(b - a, 20 * (p - mean))
 
 
+def test_what_cannot_be_compiled_is_named(device):
+    with pytest.raises(ValueError, match="compile: has no second derivatives"):
+        engine(device, unroll=1, options={"compile": True})
+
+
 @pytest.mark.parametrize(
     ("recipe", "named"),
     [
@@ -327,6 +358,7 @@ def test_weights_are_drawn_to_the_mean_of_their_past(device, batch):
         ({"penalty": "r3"}, "penalty: got 'r3', takes r1"),
         ({"path_length": 2.0}, "path_length: needs a generator with mapping"),
         ({"style_mixing": 0.5}, "style_mixing: needs"),
+        ({"precision": "float16"}, "precision: got 'float16', takes float32"),
         ({"optimizer": "sgd"}, "optimizer: got 'sgd', takes adam, optimistic_adam"),
         ({"grow_kimg": 1.0}, "grow_kimg: needs the networks of gan_fast.models.progressive"),
         ({"unroll": 1, "freeze_d": 1}, "unroll: its steps of D know no freeze_d"),

@@ -5,11 +5,14 @@ import signal
 
 import pytest
 import torch
+from PIL import Image
 
 from gan_fast.training import Trainer, latest_run, load_generator, stop_signals
 from gan_fast.training.checkpoint import find_checkpoint, list_checkpoints
 from gan_fast.training.runs import new_run_folder
 from gan_fast.training.stats import evaluations, read
+
+PICTURES = {"img_resolution": 8, "img_channels": 3, "channel_base": 64, "channel_max": 8, "z_dim": 8, "w_dim": 8}
 
 
 def weights(trainer):
@@ -225,18 +228,102 @@ def test_a_run_without_a_checkpoint_can_begin_anew(tiny, tmp_path):
 @pytest.mark.parametrize("count", [9, 16])
 def test_images_without_classes(tiny, tmp_path, metrics, count):
     """Of nine images a half is too small for metrics, which the log says; with 16 there are metrics and curves."""
-    from PIL import Image
-
     for i in range(count):
         Image.new("RGB", (8, 8), (20 * i, 10, 0)).save(tmp_path / f"{i}.png")
-    model = {"img_resolution": 8, "img_channels": 3, "channel_base": 64, "channel_max": 8, "z_dim": 8, "w_dim": 8}
-    trainer = Trainer(tiny(data=str(tmp_path), model=model, kimg=0.016), tmp_path / "run")
+    trainer = Trainer(tiny(data=str(tmp_path), model=PICTURES, kimg=0.016), tmp_path / "run")
     assert trainer.network.c_dim == 0
     assert trainer.run()
     last = evaluations(tmp_path / "run")[-1]
     assert ("fd_filters" in last) == (count == 16)
     assert ("9 images are too few" in last.get("metric_error", "")) == (count == 9)
     assert (tmp_path / "run" / "curves.png").exists() == (count == 16)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Writes 16 pictures into a folder; where `vectors`, a vector of two numbers conditions each."""
+
+    def write(vectors=False, **colours):
+        folder = tmp_path / "pictures"
+        folder.mkdir(exist_ok=True)
+        for i in range(16):
+            Image.new("RGB", (8, 8), colours.get(f"_{i}", (15 * i, 10, 0))).save(folder / f"{i:02}.png")
+        if vectors:
+            labels = [[f"{i:02}.png", [i / 16, 1 - i]] for i in range(16)]
+            (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+        return folder
+
+    return write
+
+
+def test_data_conditioned_by_vectors_are_judged_by_vectors_of_their_own(tiny, tmp_path, metrics, pictures):
+    """In the grid the one of the image in the same place, in metrics those of the second half."""
+    trainer = Trainer(tiny(data=str(pictures(vectors=True)), model=PICTURES, kimg=0.008), tmp_path / "r")
+    asked, vectors = [], trainer.data.vectors
+    mapping = trainer.engine.averages.modules["G_ema"].mapping
+    mapping.register_forward_pre_hook(lambda module, given: asked.append(given[1].cpu()))
+    trainer.run()
+    assert all("fd_filters" in record for record in evaluations(tmp_path / "r"))
+    in_grid, in_metrics, *_ = asked
+    assert torch.equal(in_grid, vectors[torch.arange(100) % 16])
+    assert torch.equal(in_metrics[:, 0].sort().values, vectors[1::2, 0])
+
+
+def test_data_that_have_changed_are_named(tiny, tmp_path, pictures):
+    folder = pictures()
+    config = tiny(data=str(folder), model=PICTURES)
+    Trainer(config, tmp_path / "r").run(should_stop=lambda: True)
+    assert Trainer.resume(tmp_path / "r").step == 1
+    pictures(_3=(0, 0, 99))
+    with pytest.raises(ValueError, match=r"data: changed since the checkpoint: the pixels, .*accept_data"):
+        Trainer.resume(tmp_path / "r")
+    (folder / "03.png").unlink()
+    with pytest.raises(ValueError, match=r"data: changed .*: images \(was 16, is 15\); accept"):
+        Trainer.resume(tmp_path / "r")
+    accepted = Trainer.resume(tmp_path / "r", accept_data=True)
+    accepted.run(should_stop=lambda: accepted.step == 2)
+    assert Trainer.resume(tmp_path / "r").step == 2
+    pictures(vectors=True)
+    with pytest.raises(ValueError, match=r"data: changed .*c_dim"):
+        Trainer.resume(tmp_path / "r")
+
+
+def test_classes_that_have_changed_are_named(tiny, tmp_path):
+    folder = tmp_path / "pictures"
+    for name in ("ant/0.png", "ant/1.png", "bee/2.png", "bee/3.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(folder / name)
+    Trainer(tiny(data=str(folder), model=PICTURES), tmp_path / "r").run(should_stop=lambda: True)
+    (folder / "ant" / "1.png").rename(folder / "bee" / "1.png")
+    with pytest.raises(ValueError, match="changed since the checkpoint: class ant, class bee; accept_data"):
+        Trainer.resume(tmp_path / "r")
+    (folder / "cow").mkdir()
+    (folder / "bee" / "1.png").rename(folder / "cow" / "1.png")
+    with pytest.raises(ValueError, match="data: the networks take conditions of width 2, and these have 3"):
+        Trainer.resume(tmp_path / "r", accept_data=True)
+
+
+def test_float16_trains(tiny, tmp_path):
+    """The images of the first step are float32's, but for rounding, and so are they with weights 10,000 times as large,
+    which demodulation takes back, but whose sums in float16 would be infinite without their normalisation."""
+    model = tiny().model | {"img_resolution": 16, "conv_clamp": 256}
+    trainers = [Trainer(tiny(precision=p, model=model, kimg=0.016), tmp_path / p) for p in ("float32", "float16")]
+    assert trainers[1].engine.generator.synthesis.b16.dtype == torch.float16
+    ws = torch.randn(4, trainers[0].engine.generator.num_ws, 8, device=trainers[0].device)
+    for factor in (1, 1e4):
+        images = []
+        for trainer in trainers:
+            synthesis = trainer.engine.generator.synthesis
+            with torch.no_grad():
+                for block in (synthesis.b8, synthesis.b16):
+                    block.conv0.weight *= factor
+                    block.conv1.weight *= factor
+                images.append(synthesis(ws, "const"))
+        assert 0 < (images[0] - images[1]).norm() < 0.01 * images[0].norm()
+    assert trainers[1].run()
+    last = [r for r in read(tmp_path / "float16") if r["kind"] == "progress"][-1]
+    assert math.isfinite(last["Dmain"])
+    assert load_generator(tmp_path / "float16")[0].synthesis.b16.dtype == torch.float16
 
 
 def test_runs_are_numbered(tmp_path):

@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+import torch
 
 from gan_fast.training import prefetch
 from gan_fast.training.prefetch import Prefetch
@@ -51,3 +52,17 @@ def test_an_error_is_raised_for_its_own_step():
         assert batches(0) == 0
         with pytest.raises(ValueError, match=r"7\.png"):
             batches(1)
+
+
+def test_batches_do_not_wait_behind_the_steps(device):
+    if device.type != "cuda":
+        pytest.skip("only a GPU has streams")
+    with Prefetch(lambda step: (torch.full([1000], float(step)).to(device),), device=device) as batches:
+        batches(0)
+        torch.cuda.synchronize()
+        busy = torch.cuda.Event()
+        torch.cuda._sleep(10**9)  # clock cycles, about half a second
+        busy.record()
+        found = [batches(step)[0] for step in range(1, 6)]
+        assert not busy.query()
+        assert [x.sum().item() for x in found] == [1000.0 * step for step in range(1, 6)]

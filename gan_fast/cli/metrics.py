@@ -123,4 +123,4 @@ def metrics(
         console.print(f"{value} ({protocol['ppl']}); lower is smoother.", soft_wrap=True)
     console.print(options.protocol_line(protocol), soft_wrap=True)
     console.print(f"The values and their protocol are in {out}", soft_wrap=True)
-    console.print(f"Next: gan-fast explore {run}", soft_wrap=True)
+    console.print(f"Next: gan-fast explore {run} --html explorer.html", soft_wrap=True)

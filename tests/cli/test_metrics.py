@@ -15,7 +15,7 @@ def test_the_values_of_a_run(call, untrained_run, tmp_path):
     assert record["protocol"]["revision"] == 1
     assert f"{record['fd_digits']:.3f}" in result.output
     assert "real halves" in result.output
-    assert result.output.splitlines()[-1] == f"Next: gan-fast explore {untrained_run}"
+    assert result.output.splitlines()[-1] == f"Next: gan-fast explore {untrained_run} --html explorer.html"
 
 
 @pytest.fixture

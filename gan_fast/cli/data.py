@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -56,7 +57,9 @@ def check(
         console.print(f"Not sound: {len(report.broken)} broken files, {len(report.unmatched)} labels without an image.")
         console.print("Mend or remove them, or leave them out: gan-fast data build --on-error skip")
         raise typer.Exit(1)
-    console.print(f"Sound. Next: gan-fast data build {path} OUT.zip --resolution 256", soft_wrap=True)
+    shorter = statistics.median_low(min(size) for size in report.sizes.elements())
+    side = 1 << (shorter.bit_length() - 1)  # a power of two that few images are enlarged to
+    console.print(f"Sound. Next: gan-fast data build {path} OUT.zip --resolution {side}", soft_wrap=True)
 
 
 def build(

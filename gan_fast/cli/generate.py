@@ -95,7 +95,7 @@ def generate(
         else:
             said = _video(generator, seed_list, class_list, psis[0], frames, fps, out)
     typer.echo(f"{said} {out}")
-    typer.echo(f"Next: gan-fast explore {run}")
+    typer.echo(f"Next: gan-fast explore {run} --html explorer.html")
 
 
 def _grid(

@@ -119,7 +119,8 @@ def metrics(
     console = Console(highlight=False)
     console.print(options.scores_table(trained.source, {"generated": scores, "real halves": measure.real_halves}))
     if ppl:
-        console.print(f"{name.replace('ppl', 'PPL')}: {scores[name]:.1f} ({protocol['ppl']}); lower is smoother.")
+        value = f"{name.replace('ppl', 'PPL')}: {scores[name]:.4g}"
+        console.print(f"{value} ({protocol['ppl']}); lower is smoother.", soft_wrap=True)
     console.print(options.protocol_line(protocol), soft_wrap=True)
     console.print(f"The values and their protocol are in {out}", soft_wrap=True)
-    console.print(f"Next: gan-fast explore {run}", soft_wrap=True)
+    console.print(f"Next: gan-fast explore {run} --html explorer.html", soft_wrap=True)

@@ -46,7 +46,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "dcgan-digits-projection": {**_HINGE, "g_lr": 4e-3, "d_lr": 4e-3},
     "ebgan-digits": {**_ENERGY, "objective": "ebgan"},
     "began-digits": {**_ENERGY, "objective": "began", "began_gamma": 0.9, "began_rate": 0.1, "d_lr": 2e-3},
-    "progressive-digits": {**_STYLE_DIGITS, "grow_kimg": 2.0},
+    "progressive-digits": {**_STYLE_DIGITS, "grow_kimg": 1.0},
     "biggan-digits": {**_HINGE, "g_lr": 1e-3},
     "stylegan-digits": {**_STYLE_DIGITS, "style_mixing": 0.5},
     "stylegan3-t-digits": _STYLEGAN3_DIGITS,

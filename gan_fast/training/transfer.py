@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from gan_fast.models.progressive import Growing
 from gan_fast.training import checkpoint as checkpoints
 
 
@@ -35,6 +36,8 @@ def transfer(path: str | Path, generator: nn.Module, discriminator: nn.Module) -
             else:
                 tensor.copy_(source[key])
                 copied += 1
+        if isinstance(network, Growing):
+            network.grow(network.level)  # its own size, not that of the other run
     if not copied:
         raise ValueError(f"transfer: nothing in {file} fits these networks")
     return kept

@@ -80,6 +80,17 @@ def test_an_objective_of_ones_own(call, tmp_path):
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 
 
+def test_changed_data_are_accepted_if_asked(call, tmp_path):
+    for i in range(5):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        Image.new("L", (8, 8), 40 * i).save(tmp_path / "pictures" / f"{i}.png")
+    assert call("train", *SHORT, "--data=pictures", "--outdir=mine", "--set=eval_samples=0").exit_code == 0
+    (tmp_path / "pictures" / "4.png").unlink()
+    go = ["train", "--resume", "mine", "--kimg", "0.024"]
+    assert "data: changed since the checkpoint: images (was 5, is 4); accept_data" in call(*go).stderr
+    assert call(*go, "--accept-data").exit_code == 0
+
+
 def test_several_processes_are_started_by_torchrun(call, monkeypatch):
     started = []
     monkeypatch.setattr("sys.argv", ["gan-fast", "train", "--gpus", "3"])

@@ -27,7 +27,7 @@ def call(tmp_path, monkeypatch):
 def test_check_counts(call):
     result = call("check", "set")
     assert result.exit_code == 0, result.output
-    for found in ("5 images", "20x12 (3), 20x13 (2)", "RGB (5)", "a (3), b (2)", "Next: gan-fast data build set"):
+    for found in ("5 images", "20x12 (3), 20x13 (2)", "RGB (5)", "a (3), b (2)", "build set OUT.zip --resolution 8"):
         assert found in result.output
 
 

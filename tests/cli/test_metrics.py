@@ -15,7 +15,7 @@ def test_the_values_of_a_run(call, untrained_run, tmp_path):
     assert record["protocol"]["revision"] == 1
     assert f"{record['fd_digits']:.3f}" in result.output
     assert "real halves" in result.output
-    assert result.output.splitlines()[-1] == f"Next: gan-fast explore {untrained_run}"
+    assert result.output.splitlines()[-1] == f"Next: gan-fast explore {untrained_run} --html explorer.html"
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_other_images_and_a_detector(call, untrained_run, pictures, tmp_path):
         assert (record["protocol"]["features"], record["protocol"]["width"]) == (space, width)
         assert record[f"fd_{space}"] > 0
     assert record["ppl_eye"] > 0
-    assert f"PPL_eye: {record['ppl_eye']:.1f}" in result.output
+    assert f"PPL_eye: {record['ppl_eye']:.4g}" in result.output
     assert record["protocol"]["reference"] == "16 of 16 images"
 
 

@@ -204,6 +204,17 @@ def test_weights_are_transferred_where_they_fit(tiny, tmp_path):
     assert not any("b8.conv0.weight" in line for line in trainer.transferred)
 
 
+def test_networks_that_grow_keep_their_size_in_a_transfer(tiny, tmp_path):
+    model = {**SMALL, "channel_base": 64, "channel_max": 8}
+    settings = {"preset": "progressive-digits", "model": model, "style_mixing": 0.0}
+    source = Trainer(tiny(**settings, grow_kimg=1.0), tmp_path / "source")
+    source.run()
+    assert source.engine.generator.level < source.engine.generator.last
+    trainer = Trainer(tiny(**settings, transfer=str(tmp_path / "source")), tmp_path / "to")
+    for network in (trainer.engine.generator, trainer.engine.discriminator):
+        assert network.saved_level == network.level == network.last
+
+
 def test_real_images_are_mirrored_in_half_of_the_cases(tiny, tmp_path):
     plain, mirrored = (Trainer(tiny(mirror=m), tmp_path / str(m))._batch(0)[0] for m in (False, True))
     same = [torch.equal(a, b) for a, b in zip(plain, mirrored, strict=True)]

@@ -121,7 +121,7 @@ def _spread(images: Tensor, labels: Tensor) -> float:
     source="Larsen et al. 2016, arXiv 1512.09300; the table in docs/models.md",
     expects=(
         Figure("sharpness / real: VAE", at_most=0.75),
-        Figure("sharpness / real: GAN", at_least=0.85, at_most=1.2),
+        Figure("sharpness / real: GAN", at_least=1.0),
         Figure("spread within a class / real: VAE"),
         Figure("spread within a class / real: GAN"),
         Figure("nearest training image: real held-out"),
@@ -136,8 +136,9 @@ def _spread(images: Tensor, labels: Tensor) -> float:
 )
 def vae_beside_gan(seed: int) -> Seen:
     """Both have DCGAN's generator; they see 300 (GAN) and 400 (VAE) batches of 32 digits. Sharpness is the variance of
-    an image's Laplacian; distances of images are root mean squares, and a model that knew training images by heart
-    would be nearer to one than other real digits are. The spread over seeds is that of the columns.
+    an image's Laplacian, of which the GAN's grain has more than real digits. Distances of images are root mean squares;
+    a model that knew training images by heart would be nearer to one than other real digits are. The spread over seeds
+    is that of the columns.
     """
     metrics, data = games.digits_metrics(), digits(16)
     labels, real = metrics.labels, to_float(data.images)

@@ -224,8 +224,8 @@ def droplet(seed: int) -> Seen:
         Figure("standard deviation / mean of path lengths, with"),
     ),
     unmet="It is smaller with two seeds of three, and not by as much. Why: the regulariser has run 50 times, and after"
-    " so short a training of such small networks the spread is below a tenth of the mean already. A weight of 500 did not"
-    " help with seed 0.",
+    " so short a training of such small networks the spread is below a tenth of the mean already. A weight of 500 did"
+    " not help with seed 0.",
 )
 def path_lengths(seed: int) -> Seen:
     """The digits demo's StyleGAN2 after 200 batches of 32, with weight 20 at every 4th step and without; lengths of 256

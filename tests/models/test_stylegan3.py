@@ -1,6 +1,5 @@
 """StyleGAN3: its filters against SciPy's, its schedule against the release's, its equivariance against StyleGAN2's."""
 
-
 import numpy as np
 import pytest
 import scipy.signal

@@ -428,8 +428,9 @@ class MinibatchDiscrimination(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         m = (x @ self.weight.to(x.dtype)).unflatten(1, (self.kernels, self.dims))
-        closeness = (m[:, None] - m).abs().sum(3).neg().exp()
-        return torch.cat([x, closeness.sum(1) - 1], 1)
+        # One dimension at a time: all at once would be passes over dims times as much memory.
+        distance = sum((each[:, None] - each).abs() for each in m.movedim(2, 0).contiguous())
+        return torch.cat([x, distance.neg().exp().sum(1) - 1], 1)
 
     def extra_repr(self) -> str:
         return f"{len(self.weight)}, kernels={self.kernels}, dims={self.dims}"

@@ -26,6 +26,7 @@ FLOORS = {
     "training": 3,
     "explorer": 3,
     "lab": 3,
+    "claims": 3,
     "cli": 4,
     "compat": 4,
     "benchmarks": 4,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import typer
 
 from gan_fast.cli.bench import bench, compare
+from gan_fast.cli.claims import claims
 from gan_fast.cli.convert import convert
 from gan_fast.cli.data import build, check
 from gan_fast.cli.doctor import doctor
@@ -29,7 +30,7 @@ from gan_fast.cli.train import train
 from gan_fast.cli.verify import verify
 
 COMMANDS = (
-    *(train, report, metrics, generate, project, explore, lab),
+    *(train, report, metrics, generate, project, explore, lab, claims),
     *(run, inspect, convert, export),
     *(verify, kernels, roofline, doctor),
 )

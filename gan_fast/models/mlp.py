@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from gan_fast.layers import MinibatchDiscrimination
+from gan_fast.layers import MinibatchDiscrimination, MinibatchStdDev
 from gan_fast.losses import reconstruction_error
 from gan_fast.models import common
 from gan_fast.ops import bias_act
@@ -28,6 +28,7 @@ class Config:
         width, depth: units of a hidden layer, and how many such layers.
         activation: a name that `gan_fast.ops.bias_act` takes. Smooth ones suit unrolling and penalties.
         minibatch_discrimination: whether D's last layer sees how close the points of a batch are (arXiv 1606.03498).
+        minibatch_stddev: whether it sees their standard deviation (arXiv 1710.10196).
         code_dim: D is an autoencoder with a code of so many numbers and returns an energy, as EBGAN and BEGAN want;
             0: a logit.
         energy_power: of that reconstruction error.
@@ -41,14 +42,15 @@ class Config:
     depth: int = 2
     activation: str = "relu"
     minibatch_discrimination: bool = False
+    minibatch_stddev: bool = False
     code_dim: int = 0
     energy_power: float = 2.0
 
     def __post_init__(self):
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation: got {self.activation!r}, takes {', '.join(ACTIVATIONS)}")
-        if self.code_dim and self.minibatch_discrimination:
-            raise ValueError("code_dim: an autoencoder has no logit for minibatch discrimination to enter")
+        if self.code_dim and (self.minibatch_discrimination or self.minibatch_stddev):
+            raise ValueError("code_dim: an autoencoder has no logit for statistics of the batch to enter")
 
 
 PRESETS: dict[str, Config] = {
@@ -111,6 +113,10 @@ class Discriminator(nn.Module):
         if config.minibatch_discrimination:
             self.minibatch = MinibatchDiscrimination(features)
             features += self.minibatch.kernels
+        if config.minibatch_stddev:
+            stddev = nn.Sequential(nn.Unflatten(1, (-1, 1, 1)), MinibatchStdDev(None), nn.Flatten())
+            self.minibatch = nn.Sequential(self.minibatch, stddev)
+            features += 1
         self.out = nn.Linear(features, config.code_dim or 1)
         self.decoder = None
         if config.code_dim:

@@ -165,7 +165,8 @@ def _driver() -> str:
     return f"driver {found[0]}" if found else "unknown driver"
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The name and version of an installed package, or that it is not there."""
     try:
         return f"{package} {importlib.metadata.version(package)}"
     except importlib.metadata.PackageNotFoundError:
@@ -184,7 +185,7 @@ def cache_file(device: torch.device) -> CacheFile:
     if not folder:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "gan_fast"
     around = _driver() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    versions = [_version(package) for package in ("torch", "triton", "gan_fast")]
+    versions = [version_of(package) for package in ("torch", "triton", "gan_fast")]
     name = " ".join([device_name(device), around, *versions])
     return _opened(Path(folder) / (re.sub(r"[^a-z0-9.+_]+", "-", name.lower()) + ".json"))
 

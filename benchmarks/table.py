@@ -88,23 +88,24 @@ def ops_table(results: Results, shown: Sequence[str] = (), only: str = "") -> st
 
 
 def phases_table(results: Results) -> str:
-    """For each network: the reference's time over ours, with the interval of the median, and our memory over its."""
+    """For each network: the reference's time over ours, with the interval of the median; our memory over its."""
     rows: dict[str, dict[str, Row]] = {}
     for row in results.rows:
         if row.mode == "phase" and row.times:
             phase = row.case.split("-")[1]
             rows.setdefault(phase, {})[row.network + row.case.partition(row.network)[2]] = row
     networks = list(dict.fromkeys(network for found in rows.values() for network in found))
-    lines = [f"| phase | {' | '.join(f'{n} | memory' for n in networks)} | ours over its main phase |"]
-    lines.append("|---" * (2 * len(networks) + 2) + "|")
+    lines = [f"| phase | {' | '.join(networks)} | ours over its main phase |"]
+    lines.append("|---" * (len(networks) + 2) + "|")
     for phase, found in rows.items():
         cells, shares = [], []
         for network in networks:
             row = found.get(network)
             other = row and row.times.get("reference")
-            cells.append(f"{other.ratio:.2f}x ({other.low:.2f} to {other.high:.2f})" if other else "")
-            known = row and {row.ours, "reference"} <= row.memory.keys()
-            cells.append(f"{row.memory[row.ours] / row.memory['reference']:.2f}" if known else "")
+            cell = f"{other.ratio:.2f}x ({other.low:.2f} to {other.high:.2f})" if other else ""
+            if row and {row.ours, "reference"} <= row.memory.keys():
+                cell += f"; {row.memory[row.ours] / row.memory['reference']:.2f}"
+            cells.append(cell)
             main = rows.get(MAIN_PHASE.get(phase, ""), {}).get(network)
             if row and main:
                 shares.append(f"{row.times[row.ours].median / main.times[main.ours].median:.2f}")

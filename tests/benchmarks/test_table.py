@@ -27,7 +27,7 @@ def test_a_block_is_made_from_the_file_that_is_given(make_results: Callable[...,
     text = "before\n<!-- phases:  -->\nold\n<!-- end -->\nafter\n"
     assert rewritten(text, root=tmp_path) == text
     made = rewritten(text, [file], tmp_path)
-    assert made.startswith("before\n<!-- phases: results/new.json -->\n| phase | 32px | memory |")
+    assert made.startswith("before\n<!-- phases: results/new.json -->\n| phase | 32px |")
     assert "old" not in made
     assert made.endswith("<!-- end -->\nafter\n")
     assert rewritten(made, root=tmp_path) == made
@@ -35,10 +35,10 @@ def test_a_block_is_made_from_the_file_that_is_given(make_results: Callable[...,
 
 def test_phases(make_results: Callable[..., Results]) -> None:
     assert phases_table(make_results(0)).splitlines() == [
-        "| phase | 32px | memory | ours over its main phase |",
-        "|---|---|---|---|",
-        "| D | 1.50x (1.50 to 1.50) | 0.50 |  |",
-        "| R1 | 1.50x (1.50 to 1.50) | 0.50 | 1.00 of D |",
+        "| phase | 32px | ours over its main phase |",
+        "|---|---|---|",
+        "| D | 1.50x (1.50 to 1.50); 0.50 |  |",
+        "| R1 | 1.50x (1.50 to 1.50); 0.50 | 1.00 of D |",
         "",
         "Abacus (beads, 2 cores), torch 2.0, revision r0, 2026-01-01.",
     ]

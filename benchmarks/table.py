@@ -4,6 +4,7 @@ Prints the tables of the files. With --write it makes the tables of a Markdown f
 
     <!-- ops: benchmarks/results/FILE.json -->        and  <!-- end -->
     <!-- phases: benchmarks/results/FILE.json -->     and  <!-- end -->
+    <!-- behind: benchmarks/results/FILE.json -->     and  <!-- end -->   where a contender is faster
     <!-- bias_act: benchmarks/results/FILE.json -->   and  <!-- end -->   every case of one op
 
 from the file that is named there, or from the FILE given, which then is named there, of all tables that it has rows of.
@@ -114,15 +115,35 @@ def phases_table(results: Results) -> str:
     return "\n".join([*lines, "", heading(results.machine)])
 
 
+def behind_table(results: Results) -> str:
+    """Where contenders are faster, beyond the interval of the median: in how many rows of an op, and by how much."""
+    groups: dict[tuple[str, str, str], list[Timing | None]] = {}
+    for row in results.rows:
+        if row.mode in MODES and row.times:
+            op, name, _, *kind = row.case.split("-")
+            for column, timing in zip(COLUMNS, contenders_of(row), strict=True):
+                groups.setdefault((" ".join((op, name, *kind)), row.mode, column), []).append(timing)
+    lines = ["| op | mode | faster than ours | rows | its time over ours |", "|---|---|---|---|---|"]
+    for (name, mode, column), timings in groups.items():
+        if ratios := [t.ratio for t in timings if t and (t.high or t.ratio) < 1]:
+            span = f"{min(ratios):.2f}" + (f" to {max(ratios):.2f}" if len(ratios) > 1 else "")
+            count = f"{len(ratios)} of {sum(t is not None for t in timings)}"
+            lines.append(f"| {name} | {mode_name(mode)} | {column} | {count} | {span} |")
+    return "\n".join([*lines, "", heading(results.machine)])
+
+
 def has(kind: str, results: Results) -> bool:
     if kind == "phases":
         return any(row.mode == "phase" for row in results.rows)
-    return any(kind in ("ops", row.case.partition("-")[0]) for row in results.rows if row.mode in MODES)
+    found = {row.case.partition("-")[0] for row in results.rows if row.mode in MODES}
+    return bool(found) if kind in ("ops", "behind") else kind in found
 
 
 def table_of(kind: str, results: Results) -> str:
     if kind == "phases":
         return phases_table(results)
+    if kind == "behind":
+        return behind_table(results)
     return ops_table(results, SHOWN) if kind == "ops" else ops_table(results, only=kind)
 
 

@@ -7,13 +7,14 @@ import pytest
 
 from gan_fast.benchmarks import record
 from gan_fast.benchmarks.record import Results
-from gan_fast.benchmarks.table import BLOCK, phases_table, rewritten
+from gan_fast.benchmarks.table import BLOCK, behind_table, phases_table, rewritten
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("page", "kinds"), [("README.md", ["ops", "phases"]), ("docs/benchmarks.md", ["filtered_lrelu"])]
+    ("page", "kinds"),
+    [("README.md", ["ops", "phases"]), ("docs/benchmarks.md", ["behind", "downsample2d", "filtered_lrelu"])],
 )
 def test_pages_keep_step_with_the_results(page: str, kinds: list[str]) -> None:
     text = (ROOT / page).read_text()
@@ -31,6 +32,13 @@ def test_a_block_is_made_from_the_file_that_is_given(make_results: Callable[...,
     assert "old" not in made
     assert made.endswith("<!-- end -->\nafter\n")
     assert rewritten(made, root=tmp_path) == made
+
+
+def test_what_is_faster_than_ours(make_results: Callable[..., Results]) -> None:
+    assert behind_table(make_results(0)).count("|") == 12  # no row
+    slow = behind_table(make_results(0, slower={"bias_act-demo-8x64x16x16": 5.0})).splitlines()
+    assert slow[2].startswith("| bias_act demo | forward | torch.compile | 1 of 2 | 0.")
+    assert [line.split(" | ")[2] for line in slow[2:4]] == ["torch.compile", "plain PyTorch"]
 
 
 def test_phases(make_results: Callable[..., Results]) -> None:

@@ -51,6 +51,6 @@ def test_bad_arguments_are_named_and_leave_nothing(call, tmp_path, monkeypatch, 
 
 def test_without_gradio_the_other_way_is_named(call, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    result = call("lab")
+    result = call("lab", "--port", 0)
     assert result.exit_code == 2
     assert "pip install 'gan-fast[lab]'; or write a page with --html" in result.stderr

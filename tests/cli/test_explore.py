@@ -65,6 +65,6 @@ def test_a_port_that_is_taken_is_named(call, untrained_run):
 
 def test_without_gradio_the_other_way_is_named(call, untrained_run, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    result = call("explore", untrained_run)
+    result = call("explore", untrained_run, "--port", 0)
     assert result.exit_code == 2
     assert "pip install 'gan-fast[lab]'; or write a page with --html" in result.stderr

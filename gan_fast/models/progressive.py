@@ -126,7 +126,7 @@ class Growing(nn.Module):
         if not 0 <= level <= self.last:
             raise ValueError(f"level: got {level}, takes numbers from 0 to {self.last}")
         self.saved_level.fill_(level)
-        self.level = torch.tensor(level, dtype=torch.float32).item()  # as a checkpoint will give it back
+        self.level = torch.tensor(level, dtype=torch.float32, device="cpu").item()  # as a checkpoint will give it back
 
     @property
     def stage(self) -> int:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize(
     ("page", "kinds"),
-    [("README.md", ["ops", "phases"]), ("docs/benchmarks.md", ["behind", "downsample2d", "filtered_lrelu"])],
+    [("README.md", ["ops", "phases"]), ("docs/benchmarks.md", ["behind", "downsample2d", "phases", "filtered_lrelu"])],
 )
 def test_pages_keep_step_with_the_results(page: str, kinds: list[str]) -> None:
     text = (ROOT / page).read_text()

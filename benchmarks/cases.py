@@ -17,8 +17,9 @@ class Case:
 
     shape: of x. settings: keyword arguments, of which "f", "fu" and "fd" are given as filter taps, "seed" as two
     numbers, and "out", the output channels of a convolution, is the shape of its weight. network: whose layer it is.
-    quick: kept in a --quick run. compiled: whether torch.compile runs too, which compiles for some ten seconds each
-    time: "never", in a "full" run or "always". gpu: too large for a CPU, left out there.
+    quick: kept in a --quick run on a CPU, quick_on_gpu on a GPU. compiled: whether torch.compile runs too, which
+    compiles for some ten seconds each time: "never", in a "full" run or "always". gpu: too large for a CPU, left out
+    there.
     """
 
     op: str
@@ -27,6 +28,7 @@ class Case:
     settings: dict[str, Any] = field(default_factory=dict)
     network: str = ""
     quick: bool = False
+    quick_on_gpu: bool = False
     compiled: Literal["never", "full", "always"] = "never"
     gpu: bool = False
     channels_last: bool = False
@@ -93,7 +95,8 @@ def stylegan2(network: str, base: int, batch: int, sides: tuple[int, ...], on_cp
     """The layers of generator and discriminator at some resolutions; those not in on_cpu only on a GPU."""
     for side in sides:
         c, before = min(base // side, 512), min(2 * base // side, 512)
-        where = {"network": f"{network} at {side}", "gpu": side not in on_cpu}
+        where = {"network": f"{network} at {side}", "gpu": side not in on_cpu, "quick_on_gpu": side in (64, 256, 1024)}
+        where["compiled"] = "always" if side == 256 else "never"
         up = {"out": c, "up": 2, "f": BINOMIAL}
         yield Case("modulated_conv2d", "up2", (batch, before, side // 2, side // 2), up, **where)
         yield Case("modulated_conv2d", "plain", (batch, c, side, side), {"out": c}, **where)
@@ -101,6 +104,7 @@ def stylegan2(network: str, base: int, batch: int, sides: tuple[int, ...], on_cp
         yield Case("bias_act", "lrelu", (batch, c, side, side), LRELU, **where)
         yield Case("filter2d", "4x4", (batch, c, side, side), {"f": BINOMIAL}, **where)
         yield Case("downsample2d", "4x4", (batch, c, side, side), {"f": BINOMIAL}, **where)
+        yield Case("upsample2d", "4x4", (batch, c, side // 2, side // 2), {"f": BINOMIAL}, **where)
         yield Case("upsample2d", "rgb", (batch, 3, side // 2, side // 2), {"f": BINOMIAL}, **where)
 
 
@@ -109,7 +113,8 @@ def stylegan3(network: str, batch: int, layers: tuple[tuple[int, int, int, int],
     for c, size, out, up in layers:
         name = f"up{up}down2" + ("radial" if kind.get("radial_down") else "")
         settings = alias_free(size, out, up, 2, **kind)
-        yield Case("filtered_lrelu", name, (batch, c, size, size), settings, f"{network} at {out}", gpu=True)
+        where = {"network": f"{network} at {out}", "gpu": True, "quick_on_gpu": out in (148, 256)}
+        yield Case("filtered_lrelu", name, (batch, c, size, size), settings, **where)
 
 
 def r3gan(batch: int) -> Iterator[Case]:
@@ -193,8 +198,11 @@ def _networks() -> Iterator[Case]:
 
 def _layouts(case: Case) -> Iterator[Case]:
     """Both memory formats; channels_last in bfloat16 where networks are trained so, on a GPU."""
-    yield case
-    yield replace(case, channels_last=True, quick=False, compiled="never", dtype="bfloat16" if case.gpu else "float32")
+    planes = case.op == "filtered_lrelu" or "rgb" in case.name  # which run so in networks on a GPU as well
+    yield replace(case, quick_on_gpu=case.quick_on_gpu and planes, compiled="never" if case.gpu else case.compiled)
+    compiled = case.compiled if case.gpu else "never"
+    dtype = "bfloat16" if case.gpu else "float32"
+    yield replace(case, channels_last=True, quick=False, compiled=compiled, dtype=dtype)
 
 
 CASES = [laid for case in (*_small(), *_networks()) for laid in _layouts(case)]

@@ -39,6 +39,7 @@ OTHERS = (
     *(network.name for network in steps.NETWORKS),
 )  # what --ops takes besides
 SECONDS, QUICK_SECONDS = 0.3, 0.15  # that a race takes at least
+CAPTURED = {"auto": "captured", "reference": "reference captured"}  # phases as CUDA graphs
 CALLS = 50  # in a row, to time what the host does for one
 # What a process does first, each stage after those before it, with a backend and an empty autotune cache.
 COLD = """
@@ -123,7 +124,8 @@ def _refusal(call: Call, wrong: Callable[[list[Tensor]], str | None]) -> str | N
 class Bench:
     """What is measured here, and how long for.
 
-    ops: names of OPS and OTHERS; none: all. third_parties: modules of `load_contender`.
+    ops: names of OPS and OTHERS; none: all. match: only jobs whose name has these words. third_parties: modules of
+    `load_contender`.
     """
 
     def __init__(
@@ -132,12 +134,15 @@ class Bench:
         quick: bool = False,
         ops: Sequence[str] = (),
         third_parties: Sequence[ModuleType] = (),
+        match: Sequence[str] = (),
     ) -> None:
         if unknown := set(ops) - {*OPS, *OTHERS}:
             raise ValueError(f"--ops: got {', '.join(sorted(unknown))}, takes {', '.join((*OPS, *OTHERS))}")
-        self.device, self.quick, self.ops, self.third_parties = device, quick, ops, third_parties
+        self.device, self.quick, self.ops = device, quick, ops
+        self.third_parties, self.match = third_parties, match
         gpu = device.type == "cuda"
-        self.cases = [c for c in CASES if (c.quick or not quick) and (gpu or not c.gpu) and self._wants(c.op)]
+        kept = [c for c in CASES if not quick or (c.quick_on_gpu if gpu else c.quick)]
+        self.cases = [c for c in kept if (gpu or not c.gpu) and self._wants(c.op)]
         if quick:
             self.cases = [replace(c, compiled="never") if c.compiled == "full" else c for c in self.cases]
         self.malloc = tune_malloc()
@@ -178,7 +183,7 @@ class Bench:
                     kind = "-bfloat16" if bfloat16 else ""
                     run = functools.partial(self.phase_row, network, name, bfloat16)
                     found.append(Job(f"{name} of {network.name}{kind}", run))
-        return found
+        return [job for job in found if all(word in job.name for word in self.match)]
 
     def run(self, jobs: Sequence[Job], tell: Callable[[Job], None] = lambda job: None) -> record.Results:
         """Runs jobs, each of which is told; interrupted, it returns what there is."""
@@ -234,7 +239,8 @@ class Bench:
             own = steps.on("reference", call)()
             ways = {way: steps.on(way, call) for way in ("auto", "reference")}
             if self.device.type == "cuda":
-                ways["captured"] = steps.on("auto", steps.captured(call, self.device))
+                ways |= {CAPTURED[way]: steps.on(way, steps.captured(call, self.device)) for way in CAPTURED}
+            ours = CAPTURED["auto"] if self.device.type == "cuda" else "auto"
             calls, refused = {}, {}
             for way, run in ways.items():
                 if (reason := _refusal(run, functools.partial(steps.wrong, true=true, own=own))) is None:
@@ -243,7 +249,7 @@ class Bench:
                     refused[way] = reason
             case = f"phase-{name}-{network.name}{'-bfloat16' if bfloat16 else ''}"
             cost = steps.count(network, name, bfloat16)
-            return self._row(case, "phase", threads, "auto", calls, refused, cost, network.name)
+            return self._row(case, "phase", threads, ours, calls, refused, cost, network.name)
 
     def training_row(self, network: steps.Network) -> Measured:
         """Milliseconds a thousand images, of engines that train side by side."""
@@ -256,12 +262,13 @@ class Bench:
         with threads_set(0 if self.device.type == "cuda" else 1):
             ways = {way: made(way) for way in ("auto", "reference")}
             if self.device.type == "cuda":
-                ways["captured"] = made("auto", capture=True)
+                ways |= {CAPTURED[way]: made(way, capture=True) for way in CAPTURED}
+            ours = CAPTURED["auto"] if self.device.type == "cuda" else "auto"
             times = race({way: call for way, (call, _) in ways.items()}, self.device, self.seconds, min_rounds=3)
         times = {way: [t * 1000 / ways[way][1] for t in seconds] for way, seconds in times.items()}
-        found = timings(times, "auto")
+        found = timings(times, ours)
         about = {"case": f"training-{network.name}", "mode": "training", "network": network.name}
-        return record.Row(threads=0 if self.device.type == "cuda" else 1, ours="auto", times=found, **about), times
+        return record.Row(threads=0 if self.device.type == "cuda" else 1, ours=ours, times=found, **about), times
 
     def host_row(self, name: str, call: Callable[[], Tensor]) -> Measured:
         def burst(way: str) -> Call:
@@ -318,7 +325,11 @@ class Bench:
             return record.Row(times={}, **about), {}
         times = race(calls, self.device, self.seconds)
         found = timings(times, ours)
-        memory = {name: steps.peak_memory(calls[name], self.device) for name in (ours, "reference") if name in calls}
+        sources = {
+            ours: "auto" if ours == CAPTURED["auto"] else ours,
+            "reference": "reference",
+        }  # a graph hides its own
+        memory = {name: steps.peak_memory(calls[way], self.device) for name, way in sources.items() if way in calls}
         floor = floor_ms(self.ceiling(threads, _dtype(case)), cost)
         about |= {"floor_ms": float(f"{floor:.4g}"), "fraction": float(f"{floor / found[ours].median:.3g}")}
         return record.Row(times=found, memory=memory, **about), times

@@ -67,7 +67,7 @@ NETWORKS = (
     Network("paper256", "paper256", 16, gpu=True, recipe=ADA),
     Network("stylegan2-256", "stylegan2-256", 8, gpu=True),
     Network("stylegan2-512", "stylegan2-512", 4, gpu=True),
-    Network("stylegan2-1024", "stylegan2-1024", 2, gpu=True, recipe=STYLEGAN2),
+    Network("stylegan2-1024", "stylegan2-1024", 4, gpu=True, recipe=STYLEGAN2),
     Network("stylegan3-digits", "stylegan3-t-digits", 32, STYLEGAN3, path_length=False),
     Network("stylegan3-t-256", "stylegan3-t-256", 8, STYLEGAN3, path_length=False, gpu=True),
     Network("stylegan3-r-256", "stylegan3-r-256", 8, STYLEGAN3, path_length=False, gpu=True),

@@ -104,6 +104,8 @@ def phases_table(results: Results) -> str:
             row = found.get(network)
             other = row and row.times.get("reference")
             cell = f"{other.ratio:.2f}x ({other.low:.2f} to {other.high:.2f})" if other else ""
+            if row and (graph := row.times.get("reference captured")):
+                cell += f", {graph.ratio:.2f}x as a graph"
             if row and {row.ours, "reference"} <= row.memory.keys():
                 cell += f"; {row.memory[row.ours] / row.memory['reference']:.2f}"
             cells.append(cell)
@@ -112,6 +114,31 @@ def phases_table(results: Results) -> str:
                 shares.append(f"{row.times[row.ours].median / main.times[main.ours].median:.2f}")
         share = f"{', '.join(shares)} of {MAIN_PHASE[phase]}" if shares else ""
         lines.append(f"| {phase} | {' | '.join(cells)} | {share} |")
+    return "\n".join([*lines, "", heading(results.machine)])
+
+
+def floors_table(results: Results) -> str:
+    """Each case of an op: our time, which share of the floor's speed it is, and the others' times over ours."""
+    columns = ("ours, ms", "of floor", *COLUMNS[:3], "our backends")
+    lines = [f"| case | mode | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+    for row in results.rows:
+        if row.mode in MODES and row.ours in row.times:
+            others = [f"{t.ratio:.2f}x" if t else "" for t in contenders_of(row)[:3]]
+            backends = [f"{name} {row.times[name].median:.3g}" for name in ("cuda", "triton") if name in row.times]
+            cells = (f"{row.times[row.ours].median:.3g}", f"{row.fraction:.2f}", *others, ", ".join(backends))
+            lines.append(f"| {row.case} | {mode_name(row.mode)} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", heading(results.machine)])
+
+
+def training_table(results: Results) -> str:
+    """Seconds a thousand images of each network's training, by contender, each with its quartiles."""
+    rows = [row for row in results.rows if row.mode == "training"]
+    ways = list(dict.fromkeys(way for row in rows for way in row.times))
+    lines = [f"| network | {' | '.join(ways)} |", "|---" * (len(ways) + 1) + "|"]
+    for row in rows:
+        found = [row.times.get(way) for way in ways]
+        cells = [f"{t.median / 1e3:.2f} ({t.q1 / 1e3:.2f} to {t.q3 / 1e3:.2f})" if t else "" for t in found]
+        lines.append(f"| {row.network} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", heading(results.machine)])
 
 
@@ -133,17 +160,16 @@ def behind_table(results: Results) -> str:
 
 
 def has(kind: str, results: Results) -> bool:
-    if kind == "phases":
-        return any(row.mode == "phase" for row in results.rows)
+    if kind in ("phases", "training"):
+        return any(row.mode == kind.removesuffix("s") for row in results.rows)
     found = {row.case.partition("-")[0] for row in results.rows if row.mode in MODES}
-    return bool(found) if kind in ("ops", "behind") else kind in found
+    return bool(found) if kind in ("ops", "behind", "floors") else kind in found
 
 
 def table_of(kind: str, results: Results) -> str:
-    if kind == "phases":
-        return phases_table(results)
-    if kind == "behind":
-        return behind_table(results)
+    whole = {"phases": phases_table, "behind": behind_table, "floors": floors_table, "training": training_table}
+    if kind in whole:
+        return whole[kind](results)
     return ops_table(results, SHOWN) if kind == "ops" else ops_table(results, only=kind)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import triton
 import triton.language as tl
@@ -300,21 +298,27 @@ def _sum(partial: Tensor, total: Tensor) -> None:
     )  # fmt: skip
 
 
-def _schedule(block_m: int, block_n: int, channels: tuple[int, int], itemsize: int) -> dict[str, int | None]:
-    """Warps, and registers for sixteen of them on a multiprocessor where vectors of halves leave room."""
-    vectors = itemsize == 2 and math.gcd(*channels) % 8 == 0
-    return {"num_warps": 8 if block_m * block_n >= 128 * 64 else 4, "maxnreg": 128 if vectors else None}
+def _idle(programs: int) -> float:
+    """The share of multiprocessors' time that passes with nothing to do, where one holds a single program."""
+    return 1 - programs / (_MULTIPROCESSORS * triton.cdiv(programs, _MULTIPROCESSORS))
 
 
-def _tile(rows: int, pixels: int, width: int, depth: int, itemsize: int) -> dict[str, int | None]:
+def _warps(block_m: int, block_n: int, itemsize: int) -> int:
+    """Of halves four hold 128 by 128 sums, and a second program finds room beside them."""
+    return 8 if block_m * block_n > 128 * (128 if itemsize == 2 else 32) else 4
+
+
+def _tile(rows: int, pixels: int, width: int, depth: int, itemsize: int) -> dict[str, int]:
     """Blocks and schedule of products of `rows` by `depth` by `width`, where a sample has so many pixels of a phase.
 
-    128 by 128 by 128 bytes, three stages deep, is the largest tile that leaves room for a second program on a
-    multiprocessor: one multiplies while the other scales. Few rows take smaller tiles, so that no multiprocessor idles,
-    and a stage more, as each has few programs to wait for memory with.
+    The larger a tile, the less of x and w is read twice: 128 by 256 where halves are enough to keep that many busy,
+    else 128 by 128, of which a multiprocessor holds two: one multiplies while the other scales. Few rows take smaller
+    tiles, so that no multiprocessor idles, and a stage more, as each has few programs to wait for memory with.
     """
     block_k = min(_ROW_BYTES // itemsize, max(triton.next_power_of_2(depth), 16))
     block_m, block_n = 128, min(128, max(triton.next_power_of_2(width), 16))
+    if itemsize == 2 and width >= 256 and _idle(triton.cdiv(rows, block_m) * triton.cdiv(width, 256)) < 0.2:
+        block_n = 256
     if triton.cdiv(rows, block_m) * triton.cdiv(width, block_n) < _MULTIPROCESSORS:
         block_n = min(block_n, 64)
     if triton.cdiv(rows, block_m) * triton.cdiv(width, block_n) < _MULTIPROCESSORS:
@@ -322,7 +326,7 @@ def _tile(rows: int, pixels: int, width: int, depth: int, itemsize: int) -> dict
     return {
         "SAMPLES": max(1, block_m // triton.next_power_of_2(pixels)), "BLOCK_M": block_m, "BLOCK_N": block_n,
         "BLOCK_K": block_k, "num_stages": 3 if block_m == 128 else 4,
-        **_schedule(block_m, block_n, (width, depth), itemsize),
+        "num_warps": _warps(block_m, block_n, itemsize),
     }  # fmt: skip
 
 
@@ -458,7 +462,7 @@ def modulated_conv2d_weight_grad(
     (samples, rows, in_h, in_w), (columns, out_h, out_w) = x.shape, g.shape[1:]
     block_i = min(128, max(triton.next_power_of_2(rows), 16))
     taps = min(128 // block_i, triton.next_power_of_2(kh * kw))
-    block_n = min(128, max(triton.next_power_of_2(columns), 16))
+    block_n = min(256 if x.element_size() == 2 else 128, max(triton.next_power_of_2(columns), 16))
     tangents = x2 is not None or g2 is not None  # half as deep then, as there is twice as much to keep
     block_k = max(16, _ROW_BYTES // x.element_size() // (2 if tangents else 1))
     height, width = _rectangle(out_h, out_w, block_k)
@@ -477,7 +481,7 @@ def modulated_conv2d_weight_grad(
         ROWS=rows, COLUMNS=columns, KH=kh, KW=kw, UP=up, DOWN=down, MIRRORED=exchanged != flip, PRECISION=precision,
         WIDE=in_tile * max(in_h * in_w * rows, out_h * out_w * columns) >= _NARROW,
         SAMPLES=in_tile, HEIGHT=height, WIDTH=width, TAPS=taps, BLOCK_M=block_i * taps, BLOCK_N=block_n, num_stages=3,
-        **_schedule(block_i * taps, block_n, (rows, columns), x.element_size()),
+        num_warps=_warps(block_i * taps, block_n, x.element_size()),
     )  # fmt: skip
     if partial is not dw:
         _sum(partial, dw)

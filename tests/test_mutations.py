@@ -171,7 +171,7 @@ MUTANTS = [
     Mutant("kernels/upfirdn2d.py", "NaN past the filter", "((b < FW) & (ix >= 0) &", "((ix >= 0) &"),
     Mutant("csrc/cuda/upfirdn2d.cu", "filter not flipped", "p.flip ? i : last - i", "i"),
     Mutant("csrc/cuda/upfirdn2d.cu", "no barriers", "__syncthreads();", ""),
-    Mutant("csrc/cuda/upfirdn2d.cu", "last column outside", "ix0 + c < p.across.in)", "ix0 + c < p.across.in - 1)"),
+    Mutant("csrc/cuda/upfirdn2d.cu", "last column outside", "ix + c < p.across.in)", "ix + c < p.across.in - 1)"),
     Mutant("csrc/cuda/upfirdn2d.cu", "odd padding", "p.skip_x = skip_of(p.across);", ""),
     Mutant("csrc/cuda/upfirdn2d.cu", "phase lost", "first = phase + begin * axis.up;", "first = begin * axis.up;"),
     Mutant("csrc/cuda/filtered_lrelu.cu", "clamp code lost", "code = over ? 2 : positive", "code = positive"),

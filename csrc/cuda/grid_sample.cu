@@ -5,8 +5,8 @@
 // four pixels around it. A thread takes a point, with a few of the channels of planes, with one of channels_last.
 //
 // The adjoint adds what points scatter in 64-bit fixed point, so that the order of atomic additions does not matter:
-// three kernels, one for zeros and the bound of a sample's terms, one for the sums, one for dx. The unit is 2^-60 of
-// what as many of the largest terms as there are points add up to: at 256 x 256 points, 2^-44 of the largest term.
+// four kernels, for zeros and the bounds of a sample's terms, for the unit, for the sums, and for dx. The unit is 2^-60
+// of what as many of the largest terms as there are points add up to: at 256 x 256 points, 2^-44 of the largest term.
 // Where a term is not finite, all of that sample's dx is NaN.
 //
 // There is no Triton version: threads load from places that nobody knows before, which vectors of a tile do not help.
@@ -24,7 +24,7 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int64_t kChannels = 8;  // of planes, that a thread takes
-constexpr int kParts = 8;         // blocks that look for the bound of one sample
+constexpr int kParts = 64;        // blocks that look for the bound of one sample
 constexpr int kCorners = 4;       // top left, top right, bottom left, bottom right
 
 // A tensor [N, C, H, W] in either memory format.
@@ -192,23 +192,32 @@ __global__ void __launch_bounds__(kThreads)
   bounds[blockIdx.x] = bound;
 }
 
-// Units of the fixed point in 1: a power of two, or NaN.
-__device__ double units_of(const double* bounds, int64_t n, int64_t count) {
+// Of a sample: how many units of the fixed point are 1, a power of two, or NaN; and the unit.
+struct Unit {
+  double in_one, one;
+};
+
+__global__ void __launch_bounds__(kThreads)
+    grid_sample_unit_kernel(const double* bounds, Unit* units, int64_t samples, int64_t count) {
+  const int64_t n = int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (n >= samples) return;
   double bound = 0;
   for (int i = 0; i < kParts; ++i) bound = larger(bound, bounds[n * kParts + i]);
-  if (!(bound < double(INFINITY))) return double(NAN);
-  if (bound == 0) return 1;
-  const int exponent = 60 - ilogb(bound) - ilogb(double(count));
-  return ldexp(1.0, exponent < 1000 ? exponent : 1000);
+  double in_one = bound < double(INFINITY) ? 1 : double(NAN);
+  if (in_one == 1 && bound > 0) {
+    const int exponent = 60 - ilogb(bound) - ilogb(double(count));
+    in_one = ldexp(1.0, exponent < 1000 ? exponent : 1000);
+  }
+  units[n] = {in_one, 1 / in_one};
 }
 
 template <typename T, typename A = Computed<T>>
 __global__ void __launch_bounds__(kThreads)
-    grid_sample_scatter_kernel(const T* dy, Points<A> points, const double* bounds, unsigned long long* sums,
+    grid_sample_scatter_kernel(const T* dy, Points<A> points, const Unit* unit, unsigned long long* sums,
                                const Image in, const Image out) {
   const Work work(out);
   if (!work.any) return;
-  const double units = units_of(bounds, work.n, points.count);
+  const double units = unit[work.n].in_one;
   if (units != units) return;
   const Corners<A> corners(points, work.point, in);
   A w[kCorners];
@@ -225,14 +234,18 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+constexpr int kUnscaled = 4;  // numbers that a thread takes, of a sample that `blocks` share
+
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    grid_sample_unscale_kernel(const unsigned long long* sums, const double* bounds, T* dx, int64_t count,
-                               const Image in) {
-  const int64_t i = int64_t(blockIdx.x) * kThreads + threadIdx.x;
-  if (i >= in.n * in.sample) return;
-  const double units = units_of(bounds, i / in.sample, count);
-  dx[i] = stored<T>(Computed<T>(double(static_cast<long long>(sums[i])) / units));
+__global__ void __launch_bounds__(kThreads) grid_sample_unscale_kernel(const unsigned long long* sums, const Unit* unit,
+                                                                       T* dx, unsigned blocks, const Image in) {
+  const unsigned n = blockIdx.x / blocks;
+  const double one = unit[n].one;
+  const int64_t first = int64_t(blockIdx.x % blocks) * kThreads * kUnscaled + threadIdx.x, base = n * in.sample;
+#pragma unroll
+  for (int j = 0; j < kUnscaled; ++j)
+    if (const int64_t i = first + j * kThreads; i < in.sample)
+      dx[base + i] = stored<T>(Computed<T>(double(static_cast<long long>(sums[base + i])) * one));
 }
 
 dim3 blocks_for(int64_t threads) { return dim3(static_cast<unsigned>(ceil_div(threads, int64_t(kThreads)))); }
@@ -253,21 +266,24 @@ void grid_sample_adjoint(TensorView dy, TensorView grid, TensorView along, int64
   const Image in(dx), out(dy);
   auto* sums = scratch.as<unsigned long long>();
   auto* bounds = reinterpret_cast<double*>(sums + dx.numel());
+  auto* units = reinterpret_cast<Unit*>(bounds + in.n * kParts);
   with_dtype(dx.dtype, [&](auto type) {
     using T = decltype(type);
     const Points<Computed<T>> points(grid, along, in, align_corners);
     const dim3 block(kThreads), parts(static_cast<unsigned>(in.n * kParts));
     launch(name, grid_sample_bound_kernel<T>, parts, block, stream, dy.as<T>(), points, bounds, sums, in, out);
+    launch(name, grid_sample_unit_kernel, blocks_for(in.n), block, stream, bounds, units, in.n, points.count);
     if (out.sample > 0)
-      launch(name, grid_sample_scatter_kernel<T>, Work::grid(out), block, stream, dy.as<T>(), points, bounds, sums, in,
+      launch(name, grid_sample_scatter_kernel<T>, Work::grid(out), block, stream, dy.as<T>(), points, units, sums, in,
              out);
-    launch(name, grid_sample_unscale_kernel<T>, blocks_for(dx.numel()), block, stream, sums, bounds, dx.as<T>(),
-           points.count, in);
+    const unsigned blocks = blocks_for(ceil_div(in.sample, int64_t(kUnscaled))).x;
+    launch(name, grid_sample_unscale_kernel<T>, dim3(static_cast<unsigned>(in.n) * blocks), block, stream, sums, units,
+           dx.as<T>(), blocks, in);
   });
 }
 
 int64_t grid_sample_adjoint_scratch(TensorView, TensorView, TensorView, int64_t, int64_t, bool, TensorView dx) {
-  return 8 * (dx.numel() + dx.sizes[0] * kParts);
+  return 8 * (dx.numel() + dx.sizes[0] * kParts) + int64_t(sizeof(Unit)) * dx.sizes[0];
 }
 
 void grid_sample_grid_grad(TensorView dy, TensorView x, TensorView grid, TensorView along, bool align_corners,

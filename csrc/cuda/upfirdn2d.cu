@@ -5,8 +5,8 @@
 //
 // Memory is [images, H, W, pixel] vectors: planes of single elements (NCHW, an image is a channel), or images whose
 // pixels are vectors of channels (channels_last). `choose` says which kernel takes a call:
-//   planes     common filters on planes: tiles of x in shared memory, a square of outputs a thread
-//   pixels     4x4 taps on channels_last: 16 bytes of channels a thread, its window in registers
+//   planes     4x4 or 12 separable taps on planes: a thread marches down a vector of columns
+//   pixels     3x3 or 4x4 taps on channels_last: a thread marches down two columns of 16 bytes of channels
 //   separable  any 1-D filter: rows filtered into shared memory, columns from there
 //   direct     everything: one output a thread
 
@@ -100,214 +100,278 @@ __device__ Vec<T, SIZE> rounded(const A (&sum)[SIZE]) {
   return v;
 }
 
-// ------------------------------------------------------------------------------------------------------------ planes
+// ---------------------------------------------------------------------------------------------------------- marching
+//
+// A thread makes OUT neighbouring columns of a strip of outputs, from its first row on. It reads each row of x that it
+// meets once, one row ahead, filters it across, and adds it to the sums of the outputs that the row lies under; a sum
+// whose last row has come is written. Sums lie in a ring, output j of the strip in slot j mod kRing. A filter that is
+// an outer product takes TAPS products along and TAPS / UP across, any other TAPS of the latter for each tap along.
 
-template <typename T, int UP, int DOWN, int TAPS>
-struct Planes {
-  static constexpr int kThreads = 128;
-  static constexpr int kOutX = kVectorBytes / sizeof(T), kOutY = (DOWN == 2 ? 8 : 16) / kOutX;  // outputs a thread
-  static constexpr int kTileW = 64, kTileH = kThreads * kOutX * kOutY / kTileW;                 // the largest
-  static constexpr int kInY = extent(kOutY, UP, DOWN, TAPS);
-  __host__ __device__ static constexpr int height(int tile_h) { return extent(tile_h, UP, DOWN, TAPS); }
-  __host__ __device__ static constexpr int width(int tile_w) { return extent(tile_w, UP, DOWN, TAPS); }
-  __host__ __device__ static constexpr int pitch(int tile_w) { return (width(tile_w) + 3) / 4 * 4; }
-  static constexpr int kTile = height(kTileH) * pitch(kTileW), kRows = height(kTileH) * kTileW;
+constexpr int kMarchThreads = 128;
+
+template <int UP, int DOWN, int TAPS>
+struct March {
+  static constexpr int kRing = DOWN == 2 ? (TAPS + 1) / 2 : (TAPS + UP - 1) / UP * UP;
+  static constexpr int kPeriod = kRing * DOWN / UP;  // rows of x after which slots repeat
 };
 
-// The window of a thread, from where it is aligned to LANES elements.
-template <typename A, int SIZE, int LANES>
-struct Window {
-  Vec<A, LANES> v[(SIZE + LANES - 1) / LANES];
-  __device__ explicit Window(const A* s) {
-#pragma unroll
-    for (int i = 0; i * LANES < SIZE; ++i) v[i] = reinterpret_cast<const Vec<A, LANES>*>(s)[i];
-  }
-  __device__ A operator[](int i) const { return v[i / LANES].v[i % LANES]; }
-};
+// The filter of a block: TAPS * TAPS numbers, and where it is an outer product its factors, across and along.
+template <typename A, int TAPS, bool ONE_DIMENSIONAL>
+struct Filter {
+  A both[ONE_DIMENSIONAL ? 1 : TAPS * TAPS], across[TAPS], along[TAPS];
+  bool outer;
 
-// tile[row][column] = x, or zero outside, for all rows of a block's planes. Vectors of x are aligned in memory, columns
-// of the tile are not: vectors are taken apart, and lanes whose vectors begin in the same bank begin at another
-// element.
-template <int SIZE, typename T, typename A>
-__device__ void load_tile(const Problem& p, const Place& at, int iy0, int ix0, int height, int width, int pitch,
-                          A* tile) {
-  const T* __restrict__ x = static_cast<const T*>(p.x);
-  const int lead = ix0 & (SIZE - 1), turn = threadIdx.x % kWarp * SIZE / kWarp;
-  const int lanes_log2 = 32 - __clz((lead + width - 1) / SIZE);
-#pragma unroll 4
-  for (int i = threadIdx.x; i < (p.planes * height) << lanes_log2; i += blockDim.x) {
-    const int row = i >> lanes_log2, column = (i & ((1 << lanes_log2) - 1)) * SIZE - lead;
-    if (column >= width) continue;
-    const int plane = row / height, iy = iy0 + row - plane * height, ix = ix0 + column;
-    Vec<T, SIZE> v = {};
-    if (at.image + plane < p.images && iy >= 0 && iy < p.along.in && ix >= 0 && ix < p.across.in)
-      v = *reinterpret_cast<const Vec<T, SIZE>*>(x + ((at.image + plane) * p.along.in + iy) * p.across.in + ix);
-    A a[SIZE];
-#pragma unroll
-    for (int j = 0; j < SIZE; ++j) a[j] = computed(v.v[j]);
-#pragma unroll
-    for (int bit = 1; bit < SIZE; bit *= 2) {
-      A turned[SIZE];
-#pragma unroll
-      for (int j = 0; j < SIZE; ++j) turned[j] = turn & bit ? a[(j + bit) % SIZE] : a[j];
-#pragma unroll
-      for (int j = 0; j < SIZE; ++j) a[j] = turned[j];
+  __device__ void load(const Problem& p) {
+    const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
+    if constexpr (!ONE_DIMENSIONAL) {
+      for (int i = thread; i < TAPS * TAPS; i += threads) both[i] = tap_of_both<A>(p, i / TAPS, i % TAPS);
+      __syncthreads();
     }
+    for (int i = thread; i < TAPS; i += threads) {
+      across[i] = ONE_DIMENSIONAL || p.separable ? tap_across<A>(p, i) : both[i];
+      along[i] = ONE_DIMENSIONAL || p.separable ? tap_along<A>(p, i) : both[i * TAPS] / both[0];
+    }
+    if (thread == 0) {
+      outer = true;
+      if constexpr (!ONE_DIMENSIONAL)  // binomial filters are outer products to the last bit
+        for (int i = 0; i < TAPS * TAPS && !p.separable; ++i)
+          outer = outer && both[0] != A(0) && both[i] * both[0] == both[i / TAPS * TAPS] * both[i % TAPS];
+    }
+    __syncthreads();
+  }
+};
+
+template <typename T, int UP, int DOWN, int TAPS, bool OUTER, int OUT, int SIZE, bool ONE, typename Rows,
+          typename Write>
+__device__ __forceinline__ void march(const Filter<Computed<T>, TAPS, ONE>& filter, int outputs, Rows& rows,
+                                      Write&& write) {
+  using A = Computed<T>;
+  using M = March<UP, DOWN, TAPS>;
+  constexpr int kIn = extent(OUT, UP, DOWN, TAPS), kShift = M::kRing * DOWN * TAPS;
+  A f[OUTER ? 2 * TAPS : TAPS * TAPS];
 #pragma unroll
-    for (int j = 0; j < SIZE; ++j) {
-      const int c = column + (j + turn) % SIZE;
-      if (c >= 0 && c < width) tile[row * pitch + c] = a[j];
+  for (int i = 0; i < (OUTER ? 2 * TAPS : TAPS * TAPS); ++i)
+    f[i] = !OUTER ? filter.both[ONE ? 0 : i] : i < TAPS ? filter.across[i] : filter.along[i - TAPS];
+  A sums[M::kRing][OUT][SIZE] = {};
+  const int last = extent(outputs, UP, DOWN, TAPS);
+  auto ahead = rows.next(last > 0);
+  for (int base = 0; base < last; base += M::kPeriod) {
+#pragma unroll
+    for (int i = 0; i < M::kPeriod; ++i) {
+      const int r = base + i;
+      if (r >= last) return;
+      A w[kIn][SIZE], across[OUT][SIZE] = {};
+      rows.window(ahead, w);
+      ahead = rows.next(r + 1 < last);
+      const auto add_across = [&](A(&sum)[OUT][SIZE], const A* taps) {
+#pragma unroll
+        for (int c = 0; c < kIn; ++c)
+#pragma unroll
+          for (int o = 0; o < OUT; ++o)
+            if (const int b = c * UP - o * DOWN; b >= 0 && b < TAPS)
+#pragma unroll
+              for (int k = 0; k < SIZE; ++k) sum[o][k] += taps[b] * w[c][k];
+      };
+      if constexpr (OUTER) add_across(across, f);
+#pragma unroll
+      for (int a = 0; a < TAPS; ++a) {
+        if ((i * UP - a + kShift) % DOWN != 0) continue;
+        A(&sum)[OUT][SIZE] = sums[(i * UP - a + kShift) / DOWN % M::kRing];
+        if constexpr (OUTER) {
+#pragma unroll
+          for (int o = 0; o < OUT; ++o)
+#pragma unroll
+            for (int k = 0; k < SIZE; ++k)
+              sum[o][k] = a < UP ? f[TAPS + a] * across[o][k] : sum[o][k] + f[TAPS + a] * across[o][k];
+        } else {
+          if (a < UP) {
+#pragma unroll
+            for (int o = 0; o < OUT; ++o)
+#pragma unroll
+              for (int k = 0; k < SIZE; ++k) sum[o][k] = A(0);
+          }
+          add_across(sum, f + a * TAPS);
+        }
+        if (a >= TAPS - UP) write((r * UP - a) / DOWN, sum);  // negative in the first rows: of the strip before
+      }
     }
   }
 }
 
-template <typename T, int UP, int DOWN, int TAPS, bool SEPARABLE>
-__global__ void __launch_bounds__(128) upfirdn2d_planes_kernel(const Problem p) {
+// Where a thread's strip lies, and how many outputs of it are inside.
+__device__ __forceinline__ int outputs_of(const Problem& p, int oy) {
+  const int left = p.along.out - oy;
+  return left < p.tile_h ? left : p.tile_h;
+}
+
+// ------------------------------------------------------------------------------------------------------------ planes
+
+// Rows of one plane: whole vectors, of which the window begins at element `lead` of the first; or single elements.
+template <typename T, int IN, int SIZE>
+struct PlaneRows {
+  static constexpr int kVectors = (IN + 2 * SIZE - 2) / SIZE;
+  struct Row {
+    Vec<T, SIZE> v[kVectors];
+  };
+  const T* x;  // at the next row's first element
+  int iy, in_h, ix, in_w, lead;
+  bool vectors;
+
+  __device__ PlaneRows(const Problem& p, const T* plane, int iy, int ix)
+      : iy(iy), in_h(p.along.in), in_w(p.across.in), lead(p.vectors_in ? ix & (SIZE - 1) : 0), vectors(p.vectors_in) {
+    this->ix = ix - lead;
+    x = plane + int64_t(iy) * in_w + this->ix;
+  }
+
+  __device__ __forceinline__ Row next(bool wanted) {
+    Row row = {};
+    if (wanted && iy >= 0 && iy < in_h) {
+      if (vectors) {
+#pragma unroll
+        for (int i = 0; i < kVectors; ++i)
+          if (const int at = ix + i * SIZE; i * SIZE < lead + IN && at >= 0 && at < in_w)
+            row.v[i] = *reinterpret_cast<const Vec<T, SIZE>*>(x + i * SIZE);
+      } else {
+#pragma unroll
+        for (int i = 0; i < IN; ++i)
+          if (const int at = ix + i; at >= 0 && at < in_w) row.v[i / SIZE].v[i % SIZE] = x[i];
+      }
+    }
+    ++iy;
+    x += in_w;
+    return row;
+  }
+
+  __device__ __forceinline__ void window(const Row& row, Computed<T> (&w)[IN][1]) const {
+    constexpr int kElements = kVectors * SIZE;
+    Computed<T> a[kElements];
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) a[i] = computed(row.v[i / SIZE].v[i % SIZE]);
+#pragma unroll
+    for (int bit = SIZE / 2; bit > 0; bit /= 2)
+#pragma unroll
+      for (int i = 0; i < kElements - bit; ++i) a[i] = lead & bit ? a[i + bit] : a[i];
+#pragma unroll
+    for (int i = 0; i < IN; ++i) w[i][0] = a[i];
+  }
+};
+
+// Outputs of a thread: a vector of them, fewer under long filters, whose windows are long as well.
+template <typename T>
+constexpr int plane_outputs(int taps) {
+  return taps > 4 ? 4 : kVectorBytes / int(sizeof(T));
+}
+
+// A block makes a strip of blockDim.y planes.
+template <typename T, int UP, int DOWN, int TAPS, bool ONE_DIMENSIONAL>
+__global__ void __launch_bounds__(kMarchThreads) upfirdn2d_planes_kernel(const Problem p) {
   using A = Computed<T>;
-  using S = Planes<T, UP, DOWN, TAPS>;
-  constexpr int OX = S::kOutX, OY = S::kOutY;
-  __shared__ Vec<A, 4> tile_memory[S::kTile / 4];
-  __shared__ Vec<A, 4> rows_memory[SEPARABLE ? S::kRows / 4 : 1];
-  __shared__ A taps[SEPARABLE ? 2 * TAPS : TAPS * TAPS];  // across, then along; or both
-  A *tile = tile_memory[0].v, *rows = rows_memory[0].v;
-  const int thread = threadIdx.x;
+  constexpr int OUT = plane_outputs<T>(TAPS), SIZE = kVectorBytes / sizeof(T);
+  __shared__ Filter<A, TAPS, ONE_DIMENSIONAL> filter;
+  filter.load(p);
   const Place at(p);
-  const int iy0 = floor_div(at.oy * DOWN - p.along.pad, UP), ix0 = floor_div(at.ox * DOWN - p.across.pad, UP);
-  const int height = S::height(p.tile_h), pitch = S::pitch(p.tile_w);
-
-  for (int i = thread; i < (SEPARABLE ? 2 * TAPS : TAPS * TAPS); i += blockDim.x)
-    taps[i] = !SEPARABLE ? tap_of_both<A>(p, i / TAPS, i % TAPS)
-              : i < TAPS ? tap_across<A>(p, i)
-                         : tap_along<A>(p, i - TAPS);
-  if (p.vectors_in)
-    load_tile<kVectorBytes / sizeof(T), T>(p, at, iy0, ix0, height, S::width(p.tile_w), pitch, tile);
-  else
-    load_tile<1, T>(p, at, iy0, ix0, height, S::width(p.tile_w), pitch, tile);
-  __syncthreads();
-
-  if constexpr (SEPARABLE) {
-    constexpr int kIn = extent(4, UP, DOWN, TAPS);
-    const int quads = p.tile_w / 4;
-    for (int i = thread; i < p.planes * height * quads; i += blockDim.x) {
-      const int row = i / quads, quad = i % quads;
-      const Window<A, kIn, 4 / UP> w(tile + row * pitch + quad * (4 * DOWN / UP));
-      Vec<A, 4> sum = {};
+  const int64_t image = at.image + threadIdx.y;
+  const int ox = at.ox + static_cast<int>(threadIdx.x) * OUT, oy0 = at.oy;
+  if (image >= p.images || ox >= p.across.out) return;
+  const int ix = floor_div(ox * DOWN - p.across.pad, UP), iy = floor_div(oy0 * DOWN - p.along.pad, UP);
+  PlaneRows<T, extent(OUT, UP, DOWN, TAPS), SIZE> rows(p, static_cast<const T*>(p.x) + image * p.along.in * p.across.in,
+                                                       iy, ix);
+  T* __restrict__ y = static_cast<T*>(p.y) + (image * p.along.out + oy0) * p.across.out + ox;
+  const int outputs = outputs_of(p, oy0);
+  const auto write = [&](int j, const A(&sum)[OUT][1]) {
+    if (j < 0 || j >= outputs || oy0 + j < 0) return;
+    T* to = y + int64_t(j) * p.across.out;
+    Vec<T, OUT> v;
 #pragma unroll
-      for (int j = 0; j < 4; ++j)
-#pragma unroll
-        for (int c = 0; c < kIn; ++c)
-          if (const int b = c * UP - j * DOWN; b >= 0 && b < TAPS) sum.v[j] += taps[b] * w[c];
-      reinterpret_cast<Vec<A, 4>*>(rows)[i] = sum;
-    }
-    __syncthreads();
-  }
-
-  const int across = p.tile_w / OX, along = p.tile_h / OY;
-  const int tx = thread % across, ty = thread / across % along, plane = thread / (across * along);
-  if (plane >= p.planes || at.image + plane >= p.images) return;
-  const int row0 = plane * height + ty * (OY * DOWN / UP);
-  A sum[OY][OX] = {};
-#pragma unroll
-  for (int r = 0; r < S::kInY; ++r) {
-    if constexpr (SEPARABLE) {
-      const Window<A, OX, 4> w(rows + (row0 + r) * p.tile_w + tx * OX);
-#pragma unroll
-      for (int o = 0; o < OY; ++o)
-        if (const int a = r * UP - o * DOWN; a >= 0 && a < TAPS)
-#pragma unroll
-          for (int j = 0; j < OX; ++j) sum[o][j] += taps[TAPS + a] * w[j];
+    for (int o = 0; o < OUT; ++o) v.v[o] = stored<T>(sum[o][0]);
+    if (p.vectors_out) {
+      *reinterpret_cast<Vec<T, OUT>*>(to) = v;
     } else {
-      constexpr int kInX = extent(OX, UP, DOWN, TAPS), kLanes = OX * DOWN / UP % 4 == 0 ? 4 : 2;
-      const Window<A, kInX, kLanes> w(tile + (row0 + r) * pitch + tx * (OX * DOWN / UP));
 #pragma unroll
-      for (int o = 0; o < OY; ++o)
-        if (const int a = r * UP - o * DOWN; a >= 0 && a < TAPS)
-#pragma unroll
-          for (int j = 0; j < OX; ++j)
-#pragma unroll
-            for (int c = 0; c < kInX; ++c)
-              if (const int b = c * UP - j * DOWN; b >= 0 && b < TAPS) sum[o][j] += taps[a * TAPS + b] * w[c];
+      for (int o = 0; o < OUT; ++o)
+        if (ox + o >= 0 && ox + o < p.across.out) to[o] = v.v[o];
     }
-  }
-  const int ox = at.ox + tx * OX, oy0 = at.oy + ty * OY;
-  T* y = static_cast<T*>(p.y) + ((at.image + plane) * p.along.out + oy0) * p.across.out + ox;
-  if (p.vectors_out) {
-#pragma unroll
-    for (int o = 0; o < OY; ++o)
-      if (oy0 + o >= 0 && oy0 + o < p.along.out && ox < p.across.out)
-        *reinterpret_cast<Vec<T, OX>*>(y + int64_t(o) * p.across.out) = rounded<T>(sum[o]);
-  } else {
-#pragma unroll
-    for (int o = 0; o < OY; ++o)
-#pragma unroll
-      for (int j = 0; j < OX; ++j)
-        if (oy0 + o >= 0 && oy0 + o < p.along.out && ox + j >= 0 && ox + j < p.across.out)
-          y[int64_t(o) * p.across.out + j] = stored<T>(sum[o][j]);
-  }
+  };
+  if (ONE_DIMENSIONAL || filter.outer)
+    march<T, UP, DOWN, TAPS, true, OUT, 1>(filter, outputs, rows, write);
+  else if constexpr (!ONE_DIMENSIONAL)
+    march<T, UP, DOWN, TAPS, false, OUT, 1>(filter, outputs, rows, write);
 }
 
 // ------------------------------------------------------------------------------------------------------------ pixels
 
-constexpr int kPixelTaps = 4, kPixelX = 2, kPixelY = 2;  // outputs a thread
-constexpr int kPixelThreads = 128;
-
-template <typename T, int UP, int DOWN>
-__global__ void __launch_bounds__(kPixelThreads, 3) upfirdn2d_pixels_kernel(const Problem p) {
-  using A = Computed<T>;
-  constexpr int SIZE = kVectorBytes / sizeof(T), TAPS = kPixelTaps, OX = kPixelX, OY = kPixelY;
-  constexpr int kInX = extent(OX, UP, DOWN, TAPS), kInY = extent(OY, UP, DOWN, TAPS);
+// Rows of 16 bytes of channels.
+template <typename T, int IN>
+struct PixelRows {
+  static constexpr int SIZE = kVectorBytes / sizeof(T);
   using V = Vec<T, SIZE>;
-  __shared__ A shared_taps[TAPS * TAPS];
-  const int thread = (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
-  if (thread < TAPS * TAPS) shared_taps[thread] = tap_of_both<A>(p, thread / TAPS, thread % TAPS);
-  __syncthreads();
+  struct Row {
+    V v[IN];
+  };
+  const V* x;  // at the next row's first pixel
+  int iy, in_h, pixel;
+  int64_t stride;
+  unsigned inside;  // a bit for each column
 
+  __device__ PixelRows(const Problem& p, const V* image, int iy, int ix)
+      : iy(iy), in_h(p.along.in), pixel(p.pixel), stride(int64_t(p.across.in) * p.pixel), inside(0) {
+    x = image + iy * stride + int64_t(ix) * pixel;
+#pragma unroll
+    for (int c = 0; c < IN; ++c) inside |= unsigned(ix + c >= 0 && ix + c < p.across.in) << c;
+  }
+
+  __device__ __forceinline__ Row next(bool wanted) {
+    Row row = {};
+    if (wanted && iy >= 0 && iy < in_h) {
+#pragma unroll
+      for (int c = 0; c < IN; ++c)
+        if (inside >> c & 1) row.v[c] = x[c * pixel];
+    }
+    ++iy;
+    x += stride;
+    return row;
+  }
+
+  __device__ __forceinline__ void window(const Row& row, Computed<T> (&w)[IN][SIZE]) const {
+#pragma unroll
+    for (int c = 0; c < IN; ++c)
+#pragma unroll
+      for (int k = 0; k < SIZE; ++k) w[c][k] = computed(row.v[c].v[k]);
+  }
+};
+
+constexpr int kPixelOut = 2;
+
+// A block makes a strip of blockDim.y pairs of columns, blockDim.x vectors deep.
+template <typename T, int UP, int DOWN, int TAPS>
+__global__ void __launch_bounds__(kMarchThreads, 3) upfirdn2d_pixels_kernel(const Problem p) {
+  using A = Computed<T>;
+  constexpr int OUT = kPixelOut, SIZE = kVectorBytes / sizeof(T);
+  using V = Vec<T, SIZE>;
+  __shared__ Filter<A, TAPS, false> filter;
+  filter.load(p);
   const Place at(p);
   const unsigned deep = static_cast<unsigned>(at.image);
   const int64_t image = deep / p.tiles_deep;
   const int k = static_cast<int>(deep % p.tiles_deep * blockDim.x + threadIdx.x);
-  const int oy0 = at.oy + static_cast<int>(threadIdx.z) * OY, ox0 = at.ox + static_cast<int>(threadIdx.y) * OX;
-  if (k >= p.pixel || oy0 >= p.along.out || ox0 >= p.across.out) return;
-  const int iy0 = floor_div(oy0 * DOWN - p.along.pad, UP), ix0 = floor_div(ox0 * DOWN - p.across.pad, UP);
-  const V* __restrict__ x = static_cast<const V*>(p.x) + image * p.along.in * p.across.in * p.pixel + k;
-  A taps[TAPS * TAPS];
+  const int ox = at.ox + static_cast<int>(threadIdx.y) * OUT, oy0 = at.oy;
+  if (k >= p.pixel || ox >= p.across.out) return;
+  const int ix = floor_div(ox * DOWN - p.across.pad, UP), iy = floor_div(oy0 * DOWN - p.along.pad, UP);
+  PixelRows<T, extent(OUT, UP, DOWN, TAPS)> rows(
+      p, static_cast<const V*>(p.x) + image * p.along.in * p.across.in * p.pixel + k, iy, ix);
+  V* __restrict__ y = static_cast<V*>(p.y) + ((image * p.along.out + oy0) * p.across.out + ox) * p.pixel + k;
+  const int64_t stride = int64_t(p.across.out) * p.pixel;
+  const int outputs = outputs_of(p, oy0);
+  const auto write = [&](int j, const A(&sum)[OUT][SIZE]) {
+    if (j < 0 || j >= outputs || oy0 + j < 0) return;
 #pragma unroll
-  for (int i = 0; i < TAPS * TAPS; ++i) taps[i] = shared_taps[i];
-
-  A sum[OY][OX][SIZE] = {};
-#pragma unroll
-  for (int r = 0; r < kInY; ++r) {
-    V w[kInX] = {};
-    const int iy = iy0 + r;
-    if (iy >= 0 && iy < p.along.in) {
-      const V* __restrict__ row = x + (int64_t(iy) * p.across.in + ix0) * p.pixel;
-#pragma unroll
-      for (int c = 0; c < kInX; ++c)
-        if (ix0 + c >= 0 && ix0 + c < p.across.in) w[c] = row[c * p.pixel];
-    }
-#pragma unroll
-    for (int c = 0; c < kInX; ++c)
-#pragma unroll
-      for (int i = 0; i < SIZE; ++i) {
-        const A value = computed(w[c].v[i]);
-#pragma unroll
-        for (int o = 0; o < OY; ++o)
-#pragma unroll
-          for (int j = 0; j < OX; ++j) {
-            const int a = r * UP - o * DOWN, b = c * UP - j * DOWN;
-            if (a >= 0 && a < TAPS && b >= 0 && b < TAPS) sum[o][j][i] += taps[a * TAPS + b] * value;
-          }
-      }
-  }
-  V* y = static_cast<V*>(p.y) + image * p.along.out * p.across.out * p.pixel + k;
-#pragma unroll
-  for (int o = 0; o < OY; ++o)
-#pragma unroll
-    for (int j = 0; j < OX; ++j) {
-      const int oy = oy0 + o, ox = ox0 + j;
-      if (oy < 0 || oy >= p.along.out || ox < 0 || ox >= p.across.out) continue;
-      y[(int64_t(oy) * p.across.out + ox) * p.pixel] = rounded<T>(sum[o][j]);
-    }
+    for (int o = 0; o < OUT; ++o)
+      if (ox + o >= 0 && ox + o < p.across.out) y[j * stride + int64_t(o) * p.pixel] = rounded<T>(sum[o]);
+  };
+  if (filter.outer)
+    march<T, UP, DOWN, TAPS, true, OUT, SIZE>(filter, outputs, rows, write);
+  else
+    march<T, UP, DOWN, TAPS, false, OUT, SIZE>(filter, outputs, rows, write);
 }
 
 // ----------------------------------------------------------------------------------------------- separable and direct
@@ -486,7 +550,8 @@ Choice choose(const Call& call) {
   const Axis &x = call.problem.across, &y = call.problem.along;
   const bool separable = call.problem.separable;
   const bool common_factors = x.up == y.up && x.down == y.down && x.up * x.down <= 2;
-  const bool four = x.taps == 4 && y.taps == 4, twelve = separable && x.taps == 12;
+  const bool three = x.taps == 3 && y.taps == 3, four = x.taps == 4 && y.taps == 4;
+  const bool twelve = separable && x.taps == 12;
   Problem tiled = call.problem;
   const Variant generic = separable && x.taps > 2 && tile_separable(call, tiled) ? Variant::separable : Variant::direct;
   if (call.dtype == DType::f64) return {generic, "float64"};
@@ -495,9 +560,9 @@ Choice choose(const Call& call) {
     if (four || twelve) return {Variant::planes, "NCHW with 4x4 or 12 separable taps"};
     return {generic, "the filter has neither 4x4 nor 12 separable taps"};
   }
-  if (!four) return {generic, "channels_last with a filter other than 4x4"};
+  if (!three && !four) return {generic, "channels_last with a filter other than 3x3 and 4x4"};
   if (!whole_pixels(call)) return {generic, "the channels are not whole vectors of 16 bytes"};
-  return {Variant::pixels, "channels_last with 4x4 taps"};
+  return {Variant::pixels, "channels_last with 3x3 or 4x4 taps"};
 }
 
 constexpr const char* kName = "upfirdn2d";
@@ -514,49 +579,53 @@ void launch_tiles(Kernel kernel, const Problem& p, int64_t deep, dim3 block, voi
   launch(kName, kernel, dim3(static_cast<unsigned>(blocks)), block, stream, p);
 }
 
+constexpr int kLongStrip = 32, kShortStrip = 8, kManyBlocks = 2048;
+
 // So many outputs before y lies one that begins on an input.
 int skip_of(const Axis& axis) { return axis.pad - floor_div(axis.pad, axis.up) * axis.up; }
 
-template <typename T, int UP, int DOWN, int TAPS, bool SEPARABLE>
+// Rows of a strip: long ones read less twice, short ones fill a large GPU.
+int strip_of(const Problem& p, int64_t of_a_row) {
+  int rows = std::max(2, std::min(power_of_two_from(p.along.out + p.skip_y), kLongStrip));
+  while (rows > kShortStrip && of_a_row * ceil_div(p.along.out + p.skip_y, rows) < kManyBlocks) rows /= 2;
+  return rows;
+}
+
+template <typename T, int UP, int DOWN, int TAPS, bool ONE_DIMENSIONAL>
 void run_planes(Call call, void* stream) {
-  using S = Planes<T, UP, DOWN, TAPS>;
+  constexpr int OUT = plane_outputs<T>(TAPS);
   Problem& p = call.problem;
   p.skip_x = skip_of(p.across);
   p.skip_y = skip_of(p.along);
   p.vectors_in = call.aligned && p.across.in % call.size == 0;
-  p.vectors_out = call.aligned && p.across.out % call.size == 0 && p.skip_x == 0;
-  constexpr int kOutputs = S::kTileW * S::kTileH;
-  p.tile_w = std::min(power_of_two_from(ceil_div(p.across.out + p.skip_x, S::kOutX)) * S::kOutX, S::kTileW);
-  p.tile_h = std::min(power_of_two_from(ceil_div(p.along.out + p.skip_y, S::kOutY)) * S::kOutY, kOutputs / p.tile_w);
-  const auto planes = [&] {
-    const int of_threads = kOutputs / (p.tile_w * p.tile_h);
-    const int of_tile = S::kTile / (S::height(p.tile_h) * S::pitch(p.tile_w));
-    const int of_rows = S::kRows / (S::height(p.tile_h) * p.tile_w);
-    return std::min({of_threads, of_tile, of_rows});
-  };
-  while (planes() < 1) p.tile_h /= 2;  // a narrow tile can be too high
-  p.planes = planes();
-  count_tiles(p, p.across.out);
+  p.vectors_out = call.aligned && p.across.out % OUT == 0 && p.skip_x == 0;
+  const int columns = ceil_div(p.across.out + p.skip_x, OUT);
+  const dim3 block(std::min(power_of_two_from(columns), kMarchThreads));
+  p.planes = kMarchThreads / block.x;
   const int64_t deep = (p.images + p.planes - 1) / p.planes;
-  launch_tiles(upfirdn2d_planes_kernel<T, UP, DOWN, TAPS, SEPARABLE>, p, deep, S::kThreads, stream);
+  p.tile_w = block.x * OUT;
+  p.tile_h = strip_of(p, deep * ceil_div(columns, block.x));
+  count_tiles(p, p.across.out);
+  const auto kernel = upfirdn2d_planes_kernel<T, UP, DOWN, TAPS, ONE_DIMENSIONAL>;
+  launch_tiles(kernel, p, deep, dim3(block.x, p.planes), stream);
 }
 
-template <typename T, int UP, int DOWN>
+template <typename T, int UP, int DOWN, int TAPS>
 void run_pixels(Call call, void* stream) {
   Problem& p = call.problem;
   p.pixel /= call.size;
   p.skip_x = skip_of(p.across);
   p.skip_y = skip_of(p.along);
-  const int wide = std::min(power_of_two_from(ceil_div(p.across.out + p.skip_x, kPixelX)), 8);
-  const int rows = std::min(power_of_two_from(ceil_div(p.along.out + p.skip_y, kPixelY)), 4);
-  const int deep = std::min(power_of_two_from(p.pixel), kPixelThreads / (wide * rows));  // 64 bytes or more
-  const int high = std::min(kPixelThreads / (wide * deep), 64);                          // as many as a block may have
-  const dim3 block(deep, wide, high);
-  p.tile_w = wide * kPixelX;
-  p.tile_h = high * kPixelY;
+  const int columns = ceil_div(p.across.out + p.skip_x, kPixelOut);
+  const int wide = std::min(power_of_two_from(columns), kMarchThreads / 8);  // 128 bytes deep or more
+  const int deep = std::min(power_of_two_from(p.pixel), kMarchThreads / wide);
+  const int across = std::min(power_of_two_from(columns), kMarchThreads / deep);
+  p.tile_w = across * kPixelOut;
   p.tiles_deep = static_cast<unsigned>(ceil_div(p.pixel, deep));
+  p.tile_h = strip_of(p, p.images * p.tiles_deep * ceil_div(columns, across));
   count_tiles(p, p.across.out);
-  launch_tiles(upfirdn2d_pixels_kernel<T, UP, DOWN>, p, p.images * p.tiles_deep, block, stream);
+  const auto kernel = upfirdn2d_pixels_kernel<T, UP, DOWN, TAPS>;
+  launch_tiles(kernel, p, p.images * p.tiles_deep, dim3(deep, across), stream);
 }
 
 template <typename T, int SIZE>
@@ -593,12 +662,13 @@ void upfirdn2d(TensorView x, TensorView f, Ints up, Ints down, Ints padding, boo
   with_dtype(x.dtype, [&](auto type) {
     using T = decltype(type);
     if constexpr (!std::is_same_v<T, double>) {
-      const bool common = variant == Variant::planes || variant == Variant::pixels;
-      if (common)
-        return with_factors(call.problem.across, [&](auto u, auto d) {
-          if (variant == Variant::pixels) return run_pixels<T, u(), d()>(call, stream);
-          if (call.problem.across.taps == 4) return run_planes<T, u(), d(), 4, false>(call, stream);
-          run_planes<T, u(), d(), 12, true>(call, stream);
+      const bool planes = variant == Variant::planes, pixels = variant == Variant::pixels;
+      if (planes || pixels)
+        return with_factors(call.problem.across, [&](auto up, auto down) {
+          constexpr int UP = up(), DOWN = down();
+          const int taps = call.problem.across.taps;
+          if (pixels) return (taps == 3 ? run_pixels<T, UP, DOWN, 3> : run_pixels<T, UP, DOWN, 4>)(call, stream);
+          (taps == 4 ? run_planes<T, UP, DOWN, 4, false> : run_planes<T, UP, DOWN, 12, true>)(call, stream);
         });
     }
     const auto run = whole_pixels(call) ? run_generic<T, kVectorBytes / sizeof(T)> : run_generic<T, 1>;

@@ -75,7 +75,8 @@ def resample(x: Tensor, source: Tensor) -> Tensor:
     height, width = x.shape[2:]
     margin_x, margin_y = _margins(source, width, height)
     f = _filter(x.device)
-    up = upsample2d(_reflected(_reflected(x, 3, margin_x), 2, margin_y), f)
+    planes = x.contiguous()  # as pixels are too few channels to be filtered by vectors
+    up = upsample2d(_reflected(_reflected(planes, 3, margin_x), 2, margin_y), f)
     out_h, out_w = 2 * (height + 2 * REACH), 2 * (width + 2 * REACH)
     like = source[:, 0, 0]
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 def matrix(*rows: list[Tensor | float], like: Tensor) -> Tensor:
     """[N, R, C] from rows whose elements are numbers or tensors [N]; `like`: a tensor [N] of the dtype and device."""
-    return torch.stack(
-        [torch.stack([e if isinstance(e, Tensor) else torch.full_like(like, e) for e in row], -1) for row in rows], 1
-    )
+    elements = [e for row in rows for e in row]
+    numbers = {e: torch.full_like(like, e) for e in {e for e in elements if not isinstance(e, Tensor)}}
+    stacked = torch.stack([e if isinstance(e, Tensor) else numbers[e] for e in elements], 1)
+    return stacked.view(len(like), len(rows), -1)
 
 
 def product(*factors: Tensor) -> Tensor:

@@ -14,6 +14,9 @@ def bench(
     ops: Annotated[
         str, typer.Option(help="Only these, separated by commas; also host, cold, networks or a network's name.")
     ] = "",
+    match: Annotated[
+        str, typer.Option(help="Only rows whose name has these words: of shapes, modes, phases or dtypes.")
+    ] = "",
     json: Annotated[Path | None, typer.Option(help="Write the results to this file.")] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write a report to look at, one file that needs no network.")
@@ -33,6 +36,8 @@ def bench(
 
     gan-fast bench --ops upsample2d,bias_act --contender path/to/theirs.py
 
+    gan-fast bench --ops paper256 --match "R1 bfloat16"
+
     gan-fast bench compare before.json after.json
 
     gan-fast bench compare main HEAD --ops bias_act
@@ -48,8 +53,10 @@ def bench(
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     names = [name.strip() for name in ops.split(",") if name.strip()]
-    measured = Bench(device, quick, names, [load_contender(path) for path in contender or ()])
+    measured = Bench(device, quick, names, [load_contender(path) for path in contender or ()], match.split())
     jobs = measured.jobs()
+    if not jobs and match:
+        raise ValueError(f"--match: no row's name has {match}")
     if not jobs:
         raise ValueError(f"--ops: nothing of {ops} is in a quick run")
     console = Console()

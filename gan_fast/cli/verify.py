@@ -22,6 +22,7 @@ def verify(
     backends: Annotated[
         list[str] | None, typer.Option("--backends", "--backend", help="Only these; commas between.")
     ] = None,
+    dtypes: Annotated[list[str] | None, typer.Option("--dtypes", "--dtype", help="Only these; commas between.")] = None,
     samples: Annotated[int, typer.Option(min=0, help="Also so many drawn calls of each op, for long fuzzing.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the first drawn call.")] = 0,
     against: Annotated[
@@ -55,7 +56,7 @@ def verify(
     from rich.table import Table
 
     from gan_fast import testing
-    from gan_fast.ops.backends import BACKENDS
+    from gan_fast.ops.backends import BACKENDS, FLOATS
 
     op_names = names_of("--ops", ops, testing.OPS)
     if against:
@@ -65,9 +66,12 @@ def verify(
         runs, refused = testing.plan_against(op_names, testing.load(against), device)
     else:
         runs, refused = testing.plan(op_names, names_of("--backends", backends, tuple(BACKENDS)))
+    kinds = names_of("--dtypes", dtypes, tuple(map(_short, FLOATS)))
+    runs = [run for run in runs if _short(run.dtype) in kinds]
     if not runs:
         why = "gan-fast doctor says why" if not against else f"takes functions named {', '.join(op_names)}"
-        raise ValueError(f"nothing to verify: {refused[0]} ({why})")
+        reason = refused[0] if refused else f"no run in {', '.join(kinds)}"
+        raise ValueError(f"nothing to verify: {reason} ({why})")
 
     table = Table(
         title="Largest error, as a share of what is allowed",

@@ -283,8 +283,9 @@ LIMITS = (
     _cuda(r"^square_sum_kernel", 80, 4),
     _cuda(r"^square_sum_grad_kernel", 80, 1, 1),
     # blocks of 128 threads a multiprocessor: six planes, three pixels
-    _cuda(r"^upfirdn2d_planes_kernel", 80, 4, 1),
-    _cuda(r"^upfirdn2d_pixels_kernel", 168, 9, 4),
+    _cuda(r"^upfirdn2d_planes_kernel<half, 2, 1, 4", 80, 2, 1, local=8),  # spills
+    _cuda(r"^upfirdn2d_planes_kernel", 152, 2, 1),
+    _cuda(r"^upfirdn2d_pixels_kernel", 168, 3, 2),
     _cuda(r"^upfirdn2d_(separable_)?kernel", 64),
 )
 

@@ -156,6 +156,7 @@ def test_a_reproducer_keeps_what_cannot_be_left_out(theirs: Path) -> None:
     [
         (["--ops", "bias_act,conv3d"], "--ops: got conv3d, takes bias_act"),
         (["--backends", "cpu,metal"], "--backends: got metal, takes cuda"),
+        (["--dtypes", "float8"], "--dtypes: got float8, takes float32"),
         (["--against", "absent_module"], "absent_module: ModuleNotFoundError"),
         (["--against", "absent.py"], "absent.py: FileNotFoundError"),
         (["--against", "json", "--backends", "cpu"], "--backends"),

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.skipif(
 VARIANTS = {
     "upfirdn2d": (
         "planes: NCHW with 4x4 or 12 separable taps",
-        "pixels: channels_last with 4x4 taps",
+        "pixels: channels_last with 3x3 or 4x4 taps",
         "separable: float64",
         "separable: up and down are not 1 and 1, 2 and 1, or 1 and 2 on both axes",
-        "separable: channels_last with a filter other than 4x4",
+        "separable: channels_last with a filter other than 3x3 and 4x4",
         "direct: float64",
         "direct: the channels are not whole vectors of 16 bytes",
         "direct: the filter has neither 4x4 nor 12 separable taps",

@@ -56,13 +56,13 @@ def test_triton(op: str, tmp_path: Path) -> None:
 KERNELS = {
     "bias_act": 20,  # three orders and the first with noise, in four element types; the second stage of the sums
     "filtered_lrelu": 22,  # six that start() names, in three types, and the general kernel, in four
-    "grid_sample": 20,  # sampling, its gradient in the points and three kernels of its adjoint, in four types
+    "grid_sample": 21,  # sampling, its gradient in the points, three kernels of its adjoint, in four types; its unit
     "interpolate": 16,  # both in four types, by vectors and one by one
     "minibatch_stddev": 12,  # three orders in four types
     "modulate": 50,  # three passes over planes and pixels, by vectors and by elements, in four types; sums
     "noise": 4,
     "square_sum": 18,  # the sum and its derivative in four types, by vectors and one by one; two of parts
-    "upfirdn2d": 43,  # 18 of planes, 9 of pixels, 8 separable, 8 direct
+    "upfirdn2d": 52,  # 18 of planes, 18 of pixels, 8 separable, 8 direct
 }
 
 

@@ -117,10 +117,6 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int = 3, *, groups: 
     return Convolution(in_channels, out_channels, kernel_size, groups=groups, std=std, gain=1.0, **options)
 
 
-def _enlarged(x: Tensor) -> Tensor:
-    return nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
 class Blur(nn.Module):
     """Filters each channel with the outer product of [1, 2, 1] / 4 with itself; borders reflect."""
 
@@ -268,10 +264,10 @@ class SynthesisBlock(nn.Module):
         """x [N, in_channels, h/2, w/2], img [N, img_channels, h/2, w/2], w [N, w_dim], noise as large as the result."""
         x = self.attention(x)
         if not self.is_first:
-            x = _enlarged(x)
+            x = common.enlarged(x)
         x = self.conv1(self.conv0(x, w, noise), w, noise)
         y = self.torgb(x, w)
-        return x, y if self.is_first else self.blur(_enlarged(img)) + y
+        return x, y if self.is_first else self.blur(common.enlarged(img)) + y
 
 
 class Synthesis(nn.Module):

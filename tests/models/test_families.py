@@ -31,6 +31,10 @@ TINY = {
         "lucidrains-128",
         {"img_resolution": 8, "z_dim": 6, "num_layers": 1, "channel_max": 6, "attention": (4, 8)},
     ),
+    "clean": (
+        "gfpgan-512",
+        {"img_resolution": 8, "z_dim": 6, "num_layers": 1, "channel_base": 64, "channel_max": 6, "mbstd_group_size": 2},
+    ),
     "points": ("points", {"width": 6, "c_dim": 3, "activation": "softplus"}),
     "points, discrimination": ("points", {"width": 6, "minibatch_discrimination": True}),
     "points, energy": ("points-energy", {"width": 6, "c_dim": 3, "activation": "lrelu"}),

@@ -9,8 +9,8 @@ and says how the foreign tensor is made from ours. All the dialects of rosinalit
     noise                  strength [1], planes [1, 1, h, w]; learned constant [1, C, 4, 4]; bias of ToRGB [1, 3, 1, 1]
     filters of up-layers   times 4, the gain of upsampling by two
 
-and differ in names alone: `RENAMED` turns rosinality's into each other's. lucidrains' files hold another architecture,
-`gan_fast.models.stylegan2_lucidrains`, and have a table of their own.
+and differ in names alone: `RENAMED` turns rosinality's into each other's. GFPGAN's clean decoder and lucidrains' files
+hold other architectures, `gan_fast.models.stylegan2_clean` and `stylegan2_lucidrains`, and have tables of their own.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ RENAMED: dict[str, tuple[tuple[str, str | None], ...]] = {
         (r"final_linear\.(\d)\.weight", r"final_linear.\1.linear.weight_orig"),
         (r"((?:convs\.|final_conv).*)\.weight", r"\1.conv.weight_orig"),
     ),
+    "gfpgan": (),
     "lucidrains": (),
 }
 
@@ -141,6 +142,19 @@ def _discriminator_rows(blocks: int) -> Iterator[Row]:
     yield Row("b4.conv.bias", "final_conv.1.bias")
     yield from _both("b4.fc", "final_linear.0")
     yield from _both("b4.out", "final_linear.1")
+
+
+def gfpgan_generator_rows(blocks: int, layers: int) -> list[Row]:
+    """As `generator_rows`: BasicSR's names, but for the activations, which are numbered or have no bias there."""
+    rows = [row for i in range(layers) for row in _both(f"mapping.fc{i}", f"style_mlp.{2 * i + 1}")]
+    for row in generator_rows("basicsr", blocks, 0):
+        if row.theirs == "constant_input.weight":
+            rows.append(Row("synthesis.start", row.theirs, row.before))
+        elif row.theirs.endswith(".activate.bias"):
+            rows.append(Row(row.ours, row.theirs.replace("activate.", ""), 1, 2))
+        else:
+            rows.append(row)
+    return rows
 
 
 def lucidrains_generator_rows(blocks: int, layers: int) -> list[Row]:

@@ -147,7 +147,7 @@ class Layer(nn.Module):
         self.register_buffer("noise_const", torch.randn(side, side))
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: str) -> Tensor:
-        noise = noise_planes(self.noise_const, len(x), noise_mode)
+        noise = noise_planes(self.noise_const, x.shape[0], noise_mode)
         return modulated_conv2d(
             common.enlarged(x) if self.up else x,
             self.weight,

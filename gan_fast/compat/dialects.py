@@ -163,7 +163,7 @@ def lucidrains_generator_rows(blocks: int, layers: int) -> list[Row]:
 
 
 def lucidrains_discriminator_rows(blocks: int) -> list[Row]:
-    """As `discriminator_rows`, with attention in every block. Its logits are high for what ours are low for."""
+    """As `discriminator_rows`, with attention and codes in every block. Its logits are high where ours are low."""
     return list(_lucidrains_discriminator_rows(blocks))
 
 
@@ -197,6 +197,8 @@ def _lucidrains_discriminator_rows(blocks: int) -> Iterator[Row]:
         yield Row(f"{ours}.blur.f", f"{theirs}.downsample.0.f", scale=4)
         yield from _both(f"{ours}.down", f"{theirs}.downsample.1")
         yield from _lucidrains_attention(f"{ours}.attention", f"attn_blocks.{k}")
+        for part, named in (("codes", "embed"), ("usage", "cluster_size"), ("sums", "embed_avg")):
+            yield Row(f"{ours}.quantizer.{part}", f"quantize_blocks.{k}.fn.{named}")
     yield from _both("final_conv", "final_conv")
     yield from _both("out", "to_logit", scale=-1)
 

@@ -55,7 +55,11 @@ REFUSED = (
 )
 # Parts of lucidrains' networks that are not loaded: names that show them, and what a network with them does.
 REFUSED_PARTS = (
-    (r"quantize_blocks\.", "quantises its features (fq_layers); discriminator=False loads the generator alone"),
+    (
+        r"quantize_blocks\.\d+\.fn\.(?!(embed|cluster_size|embed_avg)$)",
+        "quantises its features (fq_layers) by a later version of vector_quantize_pytorch than that project's;"
+        " discriminator=False loads the generator alone",
+    ),
     (r"(G\.attns|attn_blocks)\.\d+\.\d\.fn\.g$", "has the attention of early versions, whose branches have a gate"),
 )
 

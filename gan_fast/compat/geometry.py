@@ -183,6 +183,10 @@ def of_lucidrains(state: Mapping[str, Tensor]) -> dict[str, Any]:
     }
     top = convs[-1][0]
     if not is_generator:
+        quantized = tuple(r for r in sides if f"b{r}.quantizer.codes" in state)
+        if quantized:
+            ((_, codes),) = _shapes(state, (f"b{quantized[0]}.quantizer.codes", 2))
+            facts |= {"quantized": quantized, "codes": codes}
         return {**facts, "img_channels": rgb[1], "d_capacity": -(-top // 4)}
     ((_, z_dim),) = _shapes(state, ("mapping.fc0.weight", 2))
     return {

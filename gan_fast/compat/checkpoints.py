@@ -127,14 +127,15 @@ class Summary:
 def load(path: str | Path, *, discriminator: bool = True) -> Model:
     """Read StyleGAN2 and StyleGAN3 networks from a file of any dialect, as our models, for evaluation.
 
-    They are in float32 on the CPU. Nothing that the file contains is executed, and no package of its dialect is needed.
-    Images are those of the code that wrote the file. A mean latent that it lacks is the mean over 4096 latents (of
-    lucidrains' files of those of the network in training, as there, for the average too); noise planes that it lacks
-    are drawn. Both are the same every time.
+    They are in float32 on the CPU; what else the file holds, such as encoders, is left out (`inspect` lists it).
+    Nothing that the file contains is executed, and no package of its dialect is needed. Images are those of the code
+    that wrote the file. A mean latent that it lacks is the mean over 4096 latents (of lucidrains' files of those of the
+    network in training, as there, for the average too); noise planes that it lacks are drawn. Both are the same every
+    time.
 
     Args:
-        path: NVlabs' .pkl (stylegan2-ada-pytorch, stylegan3), rosinality's .pt, BasicSR's and GFPGAN's .pth,
-            mmgeneration's .pth, lucidrains' .pt, gan_fast's .safetensors.
+        path: NVlabs' .pkl (stylegan2-ada-pytorch, stylegan3), rosinality's .pt, BasicSR's and GFPGAN's .pth (of GFPGAN
+            the decoder, without conditions), mmgeneration's .pth, lucidrains' .pt, gan_fast's .safetensors.
         discriminator: read it too, where there is one.
 
     Raises:

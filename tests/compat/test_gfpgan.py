@@ -152,25 +152,3 @@ def test_what_does_not_fit_is_named(tmp_path):
     ):
         with pytest.raises(CheckpointError, match=named):
             load(**changes)
-
-
-def test_the_published_decoder_is_as_large_as_stylegan2():
-    with torch.device("meta"):
-        sizes = {
-            sum(p.numel() for p in models.build(models.preset(name))[0].parameters())
-            for name in ("gfpgan-512", "stylegan2-512")
-        }
-    assert len(sizes) == 1
-
-
-@pytest.mark.parametrize(
-    ("fields", "named"),
-    [
-        ({"c_dim": 10}, "c_dim: got 10, takes 0"),
-        ({"img_resolution": 12}, "img_resolution: got 12, takes a power of two"),
-        ({"channel_base": 8}, "channel_base, channel_max: got 8 and 4"),
-    ],
-)
-def test_what_it_cannot_be(fields, named):
-    with pytest.raises(ValueError, match=named):
-        stylegan2_clean.build({"img_resolution": 16, "z_dim": Z, "channel_max": 4}, **fields)

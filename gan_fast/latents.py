@@ -234,7 +234,8 @@ def style_weights(generator: nn.Module) -> list[Tensor]:
     found: dict[int, list[Tensor]] = {}
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.setdefault(round(inputs[0].flatten()[0].item()), []).append(module.weight * module.weight_gain)
+        layer = round(inputs[0].flatten()[0].item())
+        found.setdefault(layer, []).append(module.weight * getattr(module, "weight_gain", 1))
 
     maps = [module for name, module in generator.synthesis.named_modules() if name.endswith("affine")]
     hooks = [module.register_forward_pre_hook(note) for module in maps]

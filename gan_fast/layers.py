@@ -205,7 +205,7 @@ class ModulatedConv2d(nn.Module):
             x,
             self.weight,
             self.affine(w),
-            noise=self._noise(x, noise_mode),
+            noise=noise_planes(self.noise_const if self.has_noise else None, x.shape[0], noise_mode),
             strength=self.noise_strength if self.has_noise and noise_mode != "none" else None,
             up=self.up,
             padding=self.padding,
@@ -216,15 +216,6 @@ class ModulatedConv2d(nn.Module):
             gain=ACTIVATIONS[self.activation].gain * gain,
             clamp=None if self.conv_clamp is None else self.conv_clamp * gain,
         )
-
-    def _noise(self, x: Tensor, mode: str) -> Tensor | None:
-        if mode not in NOISE_MODES:
-            raise ValueError(f"noise_mode: got {mode!r}, takes {', '.join(NOISE_MODES)}")
-        if mode == "none" or not self.has_noise:
-            return None
-        if mode == "const":
-            return self.noise_const
-        return torch.randn(x.shape[0], 1, *self.noise_const.shape, dtype=self.noise_const.dtype, device=x.device)
 
     def extra_repr(self) -> str:
         return _conv_repr(self.weight, f"up={self.up}, activation={self.activation!r}")
@@ -499,6 +490,18 @@ class Downsample(_Resample):
 
     def forward(self, x: Tensor) -> Tensor:
         return downsample2d(x, self.resample_filter, down=self.factor)
+
+
+def noise_planes(const: Tensor | None, n: int, mode: str) -> Tensor | None:
+    """A layer's noise for n samples: mode "const" is const [H, W], "random" new planes like it [n, 1, H, W].
+
+    None for mode "none", and for a layer without noise, whose const is None.
+    """
+    if mode not in NOISE_MODES:
+        raise ValueError(f"noise_mode: got {mode!r}, takes {', '.join(NOISE_MODES)}")
+    if mode == "random" and const is not None:
+        return torch.randn(n, 1, *const.shape, dtype=const.dtype, device=const.device)
+    return None if mode == "none" else const
 
 
 def _check(activation: str, kernel_size: int = 1) -> None:

@@ -3,7 +3,7 @@ import torch
 from torch.testing import assert_close
 
 from gan_fast import latents
-from gan_fast.models import stylegan2
+from gan_fast.models import stylegan2, stylegan2_clean
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,13 @@ def test_style_weights_are_those_of_the_layers_that_read_each_w(generator):
     assert len(found) == generator.num_ws == len(readers)
     for weight, layers in zip(found, readers, strict=True):
         assert_close(weight, torch.cat([layer.affine.weight * gain for layer in layers]))
+
+
+def test_style_weights_without_equalised_learning_rates_are_the_weights():
+    net, _ = stylegan2_clean.build({"img_resolution": 4, "z_dim": 8, "num_layers": 1, "channel_max": 8})
+    b4 = net.synthesis.b4
+    for weight, layer in zip(latents.style_weights(net), (b4.conv1, b4.torgb), strict=True):
+        assert weight.equal(layer.affine.weight)
 
 
 def test_sefa_is_the_explicit_eigendecomposition(generator):

@@ -14,7 +14,7 @@ def convert(
     to: Annotated[
         str | None,
         typer.Option(
-            help="gan_fast (.safetensors), ada (.pkl), rosinality (.pt), basicsr (.pth), mmgen or lucidrains."
+            help="gan_fast (.safetensors), ada (.pkl), rosinality (.pt), basicsr (.pth), gfpgan, mmgen or lucidrains."
         ),
     ] = None,
     discriminator: Annotated[bool, typer.Option(help="Take the discriminator along.")] = True,

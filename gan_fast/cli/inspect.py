@@ -32,6 +32,9 @@ def inspect(
         typer.echo(f"{network.role} ({network.dialect}): {facts or network.refused}")
     if summary.refused:
         typer.echo(f"not loadable: {summary.refused}")
+    if summary.left_out:
+        parts = ", ".join(f"{_plain(name)} ({count} tensors)" for name, count in summary.left_out.items())
+        typer.echo(f"left out: {parts}")
     for name, value in summary.extras.items():
         typer.echo(f"{_plain(name)} = {_plain(str(value))}")
     if summary.sources:

@@ -19,33 +19,37 @@ from torch import Tensor, nn
 from gan_fast import models
 from gan_fast.compat import geometry
 from gan_fast.compat.files import (
+    CLEAN,
+    LATENT,
     LUCIDRAINS,
     STYLEGAN3,
     File,
     Network,
     check_size,
     find_networks,
+    left_out,
     open_file,
     our_tensors,
     some,
 )
 from gan_fast.compat.pickles import CheckpointError
 from gan_fast.compat.writers import WRITERS
-from gan_fast.models import stylegan2, stylegan2_lucidrains, stylegan3
+from gan_fast.models import stylegan2, stylegan2_clean, stylegan2_lucidrains, stylegan3
 from gan_fast.ops import setup_filter
 
 W_SAMPLES = 4096
 SELF_CHECK = 1e-5
 
-Generator = stylegan2.Generator | stylegan3.Generator | stylegan2_lucidrains.Generator
+Generator = stylegan2.Generator | stylegan3.Generator | stylegan2_clean.Generator | stylegan2_lucidrains.Generator
 Discriminator = stylegan2.Discriminator | stylegan2_lucidrains.Discriminator
-Config = stylegan2.Config | stylegan3.Config | stylegan2_lucidrains.Config
-FAMILIES = ("stylegan2", "stylegan3", "stylegan2_lucidrains")
+Config = stylegan2.Config | stylegan3.Config | stylegan2_clean.Config | stylegan2_lucidrains.Config
+FAMILIES = ("stylegan2", "stylegan3", "stylegan2_clean", "stylegan2_lucidrains")
 
 # What the networks of a family are called, and the dialects that express them besides gan_fast.
 EXPRESSED_BY = {
     stylegan2.Config: ("StyleGAN2", ("ada", "rosinality", "basicsr", "mmgen")),
     stylegan3.Config: ("StyleGAN3", ()),
+    stylegan2_clean.Config: ("clean StyleGAN2", ("gfpgan",)),
     stylegan2_lucidrains.Config: ("lucidrains' StyleGAN2", ("lucidrains",)),
 }
 SUFFIXES = {".safetensors": "gan_fast", ".pkl": "ada", ".pt": "rosinality", ".pth": "basicsr"}
@@ -60,7 +64,7 @@ class Model:
         discriminator: or None.
         config: arguments that build the same pair, of the generator's family.
         trained: the generator that was being trained, where the file has it beside its average.
-        dialect: "gan_fast", "ada", "rosinality", "basicsr", "mmgen" or "lucidrains".
+        dialect: "gan_fast", "ada", "rosinality", "basicsr", "gfpgan", "mmgen" or "lucidrains".
         class_names: names of the classes; numbers where the file has no names.
         extras: what else the file says in numbers and texts: training arguments, steps.
     """
@@ -101,6 +105,7 @@ class Summary:
         tensors: for each name the dtype and shape.
         networks: the networks that gan_fast knows.
         refused: why there are none, or None.
+        left_out: for each part of the file that is in no network how many tensors it has: encoders, optimisers.
         extras: numbers and texts.
         sources: for each object whose source code the file embeds, how many characters. It is never executed.
     """
@@ -111,6 +116,7 @@ class Summary:
     tensors: dict[str, tuple[torch.dtype, tuple[int, ...]]]
     networks: list[Found]
     refused: str | None
+    left_out: dict[str, int]
     extras: dict[str, Any]
     sources: dict[str, int]
 
@@ -121,14 +127,15 @@ class Summary:
 def load(path: str | Path, *, discriminator: bool = True) -> Model:
     """Read StyleGAN2 and StyleGAN3 networks from a file of any dialect, as our models, for evaluation.
 
-    They are in float32 on the CPU. Nothing that the file contains is executed, and no package of its dialect is needed.
-    Images are those of the code that wrote the file. A mean latent that it lacks is the mean over 4096 latents (of
-    lucidrains' files of those of the network in training, as there, for the average too); noise planes that it lacks
-    are drawn. Both are the same every time.
+    They are in float32 on the CPU; what else the file holds, such as encoders, is left out (`inspect` lists it).
+    Nothing that the file contains is executed, and no package of its dialect is needed. Images are those of the code
+    that wrote the file. A mean latent that it lacks is the mean over 4096 latents (of lucidrains' files of those of the
+    network in training, as there, for the average too); noise planes that it lacks are drawn. Both are the same every
+    time.
 
     Args:
-        path: NVlabs' .pkl (stylegan2-ada-pytorch, stylegan3), rosinality's .pt, BasicSR's and GFPGAN's .pth,
-            mmgeneration's .pth, lucidrains' .pt, gan_fast's .safetensors.
+        path: NVlabs' .pkl (stylegan2-ada-pytorch, stylegan3), rosinality's .pt, BasicSR's and GFPGAN's .pth (of GFPGAN
+            the decoder, without conditions), mmgeneration's .pth, lucidrains' .pt, gan_fast's .safetensors.
         discriminator: read it too, where there is one.
 
     Raises:
@@ -160,12 +167,14 @@ def inspect(path: str | Path) -> Summary:
     tensors = {name: (x.dtype, tuple(x.shape)) for name, x in file.tensors.items()}
     found: list[Found] = []
     refused = None
+    rest: dict[str, int] = {}
     try:
-        for network in find_networks(file):
-            found.append(_describe(file, network))
+        networks = find_networks(file)
+        found = [_describe(file, network) for network in networks]
+        rest = left_out(file, networks)
     except CheckpointError as error:
         refused = str(error)
-    return Summary(file.path, file.nbytes, file.container, tensors, found, refused, file.extras, file.sources)
+    return Summary(file.path, file.nbytes, file.container, tensors, found, refused, rest, file.extras, file.sources)
 
 
 def _describe(file: File, network: Network) -> Found:
@@ -173,6 +182,8 @@ def _describe(file: File, network: Network) -> Found:
         state = our_tensors(network, load=False)
         if STYLEGAN3 in state:
             facts = geometry.of_stylegan3(state, _stylegan3_fields(file, network))
+        elif _is_clean(network, state):
+            facts = geometry.of_clean(state)
         elif _is_lucidrains(state):
             facts = geometry.of_lucidrains(state)
         else:
@@ -188,12 +199,12 @@ def save(path: str | Path, model: Model | Generator, *, dialect: str | None = No
 
     Args:
         path: the file; replaced if there.
-        model: what `load` returns, or a generator of `gan_fast.models.stylegan2`, `stylegan3` or
+        model: what `load` returns, or a generator of `gan_fast.models.stylegan2`, `stylegan3`, `stylegan2_clean` or
             `stylegan2_lucidrains`.
         dialect: "gan_fast" (safetensors, configuration in its metadata), "ada" (a pickle whose embedded source imports
-            gan_fast), "rosinality", "basicsr" (one network a file: the generator), "mmgen" or "lucidrains"; None: by
-            the suffix, .safetensors, .pkl, .pt, .pth. StyleGAN3 goes into "gan_fast" alone, lucidrains' networks into
-            that and "lucidrains".
+            gan_fast), "rosinality", "basicsr" (one network a file: the generator), "gfpgan" (the same), "mmgen" or
+            "lucidrains"; None: by the suffix, .safetensors, .pkl, .pt, .pth. StyleGAN3 goes into "gan_fast" alone,
+            clean networks into that and "gfpgan", lucidrains' networks into that and "lucidrains".
 
     Raises:
         ValueError: the dialect is unknown, or cannot express the networks; says what it cannot.
@@ -242,7 +253,7 @@ def convert(
 
 def config_of(generator: Generator, discriminator: Discriminator | None = None) -> Config:
     """The configuration that builds networks like these."""
-    if isinstance(generator, (stylegan3.Generator, stylegan2_lucidrains.Generator)):
+    if not isinstance(generator, stylegan2.Generator):
         return generator.config
     parts = [geometry.of_generator(generator.state_dict())]
     hints = geometry.hints_from(geometry.attributes_of(generator))
@@ -286,10 +297,15 @@ def _config(file: File, networks: Mapping[str, Network], states: Mapping[str, Ma
         fields = geometry.of_stylegan3(states[generators[0]], _stylegan3_fields(file, networks[generators[0]]))
         discriminator = geometry.of_discriminator(states["D"]) if "D" in states else None
         return geometry.stylegan3_from(fields, discriminator, hints)
-    parts = [geometry.of_generator(states[role]) for role in generators]
+    clean = any(_is_clean(networks[role], states[role]) for role in generators)
+    parts = [(geometry.of_clean if clean else geometry.of_generator)(states[role]) for role in generators]
     if "D" in states:
         parts.append(geometry.of_discriminator(states["D"], parts[0]["img_resolution"] if parts else None))
-    return geometry.config_from(parts, hints)
+    return (geometry.clean_from if clean else geometry.config_from)(parts, hints)
+
+
+def _is_clean(network: Network, state: Mapping[str, Tensor]) -> bool:
+    return network.dialect == "gfpgan" or CLEAN in state
 
 
 def _is_lucidrains(state: Mapping[str, Tensor]) -> bool:
@@ -336,7 +352,7 @@ def _assign(role: str, module: nn.Module, state: dict[str, Tensor], config: Conf
 
 def _latent(file: File, config: Config) -> Tensor | None:
     """The mean latent that rosinality's files keep beside the networks, [w_dim], or once for each layer."""
-    latent = file.tensors.get("latent_avg")
+    latent = file.tensors.get(LATENT)
     if latent is None or latent.shape[-1:] != (config.w_dim,) or latent.nbytes > file.nbytes:
         return None
     return latent.tensor().float().reshape(-1, config.w_dim)[0]

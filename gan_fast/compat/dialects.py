@@ -9,8 +9,8 @@ and says how the foreign tensor is made from ours. All the dialects of rosinalit
     noise                  strength [1], planes [1, 1, h, w]; learned constant [1, C, 4, 4]; bias of ToRGB [1, 3, 1, 1]
     filters of up-layers   times 4, the gain of upsampling by two
 
-and differ in names alone: `RENAMED` turns rosinality's into each other's. lucidrains' files hold another architecture,
-`gan_fast.models.stylegan2_lucidrains`, and have a table of their own.
+and differ in names alone: `RENAMED` turns rosinality's into each other's. GFPGAN's clean decoder and lucidrains' files
+hold other architectures, `gan_fast.models.stylegan2_clean` and `stylegan2_lucidrains`, and have tables of their own.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ RENAMED: dict[str, tuple[tuple[str, str | None], ...]] = {
         (r"final_linear\.(\d)\.weight", r"final_linear.\1.linear.weight_orig"),
         (r"((?:convs\.|final_conv).*)\.weight", r"\1.conv.weight_orig"),
     ),
+    "gfpgan": (),
     "lucidrains": (),
 }
 
@@ -143,13 +144,26 @@ def _discriminator_rows(blocks: int) -> Iterator[Row]:
     yield from _both("b4.out", "final_linear.1")
 
 
+def gfpgan_generator_rows(blocks: int, layers: int) -> list[Row]:
+    """As `generator_rows`: BasicSR's names, but for the activations, which are numbered or have no bias there."""
+    rows = [row for i in range(layers) for row in _both(f"mapping.fc{i}", f"style_mlp.{2 * i + 1}")]
+    for row in generator_rows("basicsr", blocks, 0):
+        if row.theirs == "constant_input.weight":
+            rows.append(Row("synthesis.start", row.theirs, row.before))
+        elif row.theirs.endswith(".activate.bias"):
+            rows.append(Row(row.ours, row.theirs.replace("activate.", ""), 1, 2))
+        else:
+            rows.append(row)
+    return rows
+
+
 def lucidrains_generator_rows(blocks: int, layers: int) -> list[Row]:
     """As `generator_rows`, of whatever such a generator may have: attention in every block, and either start."""
     return list(_lucidrains_generator_rows(blocks, layers))
 
 
 def lucidrains_discriminator_rows(blocks: int) -> list[Row]:
-    """As `discriminator_rows`, with attention in every block. Its logits are high for what ours are low for."""
+    """As `discriminator_rows`, with attention and codes in every block. Its logits are high where ours are low."""
     return list(_lucidrains_discriminator_rows(blocks))
 
 
@@ -183,6 +197,8 @@ def _lucidrains_discriminator_rows(blocks: int) -> Iterator[Row]:
         yield Row(f"{ours}.blur.f", f"{theirs}.downsample.0.f", scale=4)
         yield from _both(f"{ours}.down", f"{theirs}.downsample.1")
         yield from _lucidrains_attention(f"{ours}.attention", f"attn_blocks.{k}")
+        for part, named in (("codes", "embed"), ("usage", "cluster_size"), ("sums", "embed_avg")):
+            yield Row(f"{ours}.quantizer.{part}", f"quantize_blocks.{k}.fn.{named}")
     yield from _both("final_conv", "final_conv")
     yield from _both("out", "to_logit", scale=-1)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -19,18 +21,22 @@ from gan_fast.compat import dialects, pickles
 from gan_fast.compat.pickles import CheckpointError
 
 STYLEGAN3 = "synthesis.input.freqs"
+CLEAN = "synthesis.start"
 LUCIDRAINS = ("synthesis.initial_conv.weight", "b2.skip.weight")  # the generator's and the discriminator's
+LATENT = "latent_avg"  # rosinality's files keep the mean latent beside the networks
 # Dialect, role, and the name by which a network is known; a G whose prefix says so is G_ema.
 SIGNATURES = (
     ("gan_fast", "G", "synthesis.b4.const"),
     ("gan_fast", "D", "b4.out.weight"),
     ("gan_fast", "G", STYLEGAN3),  # its discriminator is StyleGAN2's
+    ("gan_fast", "G", CLEAN),  # and so is its
     ("gan_fast", "G", LUCIDRAINS[0]),
     ("gan_fast", "D", LUCIDRAINS[1]),
     ("rosinality", "G", "input.input"),
     ("rosinality", "D", "convs.0.0.weight"),
-    ("basicsr", "G", "constant_input.weight"),
+    ("basicsr", "G", "style_conv1.activate.bias"),
     ("basicsr", "D", "conv_body.0.0.weight"),
+    ("gfpgan", "G", "style_conv1.bias"),
     ("mmgen", "G", "constant_input.input"),
     ("mmgen", "D", "convs.0.0.conv.weight_orig"),
     ("lucidrains", "G", "G.initial_conv.weight"),
@@ -46,15 +52,14 @@ REFUSED = (
         "blocks.0.to_rgb.conv.weight",
         "a generator of an early version of lucidrains/stylegan2-pytorch, which had no initial_conv yet",
     ),
-    (
-        "stylegan_decoder.style_conv1.bias",
-        "GFPGAN's clean decoder, another architecture than StyleGAN2's here: it scales features bilinearly and by no"
-        " FIR filter",
-    ),
 )
 # Parts of lucidrains' networks that are not loaded: names that show them, and what a network with them does.
 REFUSED_PARTS = (
-    (r"quantize_blocks\.", "quantises its features (fq_layers); discriminator=False loads the generator alone"),
+    (
+        r"quantize_blocks\.\d+\.fn\.(?!(embed|cluster_size|embed_avg)$)",
+        "quantises its features (fq_layers) by a later version of vector_quantize_pytorch than that project's;"
+        " discriminator=False loads the generator alone",
+    ),
     (r"(G\.attns|attn_blocks)\.\d+\.\d\.fn\.g$", "has the attention of early versions, whose branches have a gate"),
 )
 
@@ -220,6 +225,22 @@ def _lucidrains_modules(role: str, tensors: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
+def left_out(file: File, networks: Iterable[Network]) -> dict[str, int]:
+    """What no network of the file has: how many tensors begin with each of the shortest names that no network has."""
+    taken = {id(x) for network in networks for x in network.tensors.values()}
+    shared: set[str] = {LATENT}
+    for name, x in file.tensors.items():
+        if id(x) in taken:
+            shared.update(_beginnings(name))
+    rest = (name for name in file.tensors if name not in shared)
+    return dict(Counter(next(start for start in _beginnings(name) if start not in shared) for name in rest))
+
+
+def _beginnings(name: str) -> list[str]:
+    """a, a.b and a.b.c of a.b.c; few of a name with many dots."""
+    return list(accumulate(name.split(".", 8), "{}.{}".format))
+
+
 def check_size(file: File, networks: Iterable[Network]) -> None:
     """Raises CheckpointError where tensors overlap, so that their copies would take more memory than the file has."""
     if sum(x.nbytes for network in networks for x in network.tensors.values()) > file.nbytes:
@@ -258,6 +279,9 @@ def _rows(dialect: str, role: str, names: Mapping[str, Any]) -> list[dialects.Ro
             n += 1
         return n - first
 
+    if dialect == "gfpgan":
+        layers = sum(name.startswith("style_mlp.") and name.endswith(".weight") for name in names)
+        return dialects.gfpgan_generator_rows(1 + count("to_rgbs.{}.bias", 0), layers)
     if dialect == "lucidrains":
         if role == "D":
             return dialects.lucidrains_discriminator_rows(count("blocks.{}.conv_res.weight", 0))

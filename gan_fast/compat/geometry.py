@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gan_fast.compat.files import LUCIDRAINS, some
 from gan_fast.compat.pickles import CheckpointError
-from gan_fast.models import stylegan2, stylegan2_lucidrains, stylegan3
+from gan_fast.models import stylegan2, stylegan2_clean, stylegan2_lucidrains, stylegan3
 
 MAX_SIDE = 4096
 # What NVlabs' layers and ours keep under the same name, and images depend on.
@@ -139,6 +139,36 @@ def stylegan3_from(
     return stylegan3.Config(**{**fields, **seen, **hints})
 
 
+def of_clean(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Arguments of `stylegan2_clean.Config` for a generator with these tensors; "channels" at each resolution."""
+    sides = _sides(state, "synthesis.b{}.conv1.weight", 4)
+    (_, z_dim), rgb, *convs = _shapes(
+        state,
+        ("mapping.fc0.weight", 2),
+        (f"synthesis.b{sides[-1]}.torgb.weight", 4),
+        *((f"synthesis.b{r}.conv1.weight", 4) for r in sides),
+    )
+    return {
+        "img_resolution": sides[-1],
+        "img_channels": rgb[0],
+        "z_dim": z_dim,
+        "num_layers": _mapping_layers(state),
+        "channels": {r: shape[0] for r, shape in zip(sides, convs, strict=True)},
+    }
+
+
+def clean_from(parts: list[dict[str, Any]], hints: Mapping[str, Any]) -> stylegan2_clean.Config:
+    """As `config_from`, with `of_clean` in place of `of_generator`; building shows whether they agree in the rest."""
+    known = {f.name for f in dataclasses.fields(stylegan2_clean.Config)}
+    fields: dict[str, Any] = {key: value for key, value in hints.items() if key in known}
+    channels: dict[int, int] = {}
+    for part in parts:
+        _join(fields, {key: value for key, value in part.items() if key in known})
+        _join(channels, part["channels"])
+    base, largest = _channel_rule(channels)
+    return stylegan2_clean.Config(**fields, channel_base=base, channel_max=largest)
+
+
 def of_lucidrains(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Arguments of `stylegan2_lucidrains.Config` for a generator or a discriminator with these tensors."""
     is_generator = LUCIDRAINS[0] in state
@@ -153,6 +183,10 @@ def of_lucidrains(state: Mapping[str, Tensor]) -> dict[str, Any]:
     }
     top = convs[-1][0]
     if not is_generator:
+        quantized = tuple(r for r in sides if f"b{r}.quantizer.codes" in state)
+        if quantized:
+            ((_, codes),) = _shapes(state, (f"b{quantized[0]}.quantizer.codes", 2))
+            facts |= {"quantized": quantized, "codes": codes}
         return {**facts, "img_channels": rgb[1], "d_capacity": -(-top // 4)}
     ((_, z_dim),) = _shapes(state, ("mapping.fc0.weight", 2))
     return {

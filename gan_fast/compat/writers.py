@@ -21,6 +21,7 @@ from gan_fast.models import stylegan2
 if TYPE_CHECKING:
     from gan_fast.compat.checkpoints import Model
 
+BASICSR_NAMES = {"G_ema": "params_ema", "G": "params"}
 MODEL_FORMAT = "gan_fast model 1"
 LUCIDRAINS_VERSION = "1.8.9"  # a release whose names these are
 
@@ -82,8 +83,21 @@ def _write_basicsr(model: Model, file: IO[bytes]) -> None:
     if "G_ema" not in states:
         torch.save({"params": states["D"]}, file)
         return
-    names = {"G_ema": "params_ema", "G": "params"}
-    torch.save({names[role]: state for role, state in states.items() if role in names}, file)
+    torch.save({BASICSR_NAMES[role]: state for role, state in states.items() if role in BASICSR_NAMES}, file)
+
+
+def _write_gfpgan(model: Model, file: IO[bytes]) -> None:
+    """What StyleGAN2GeneratorClean takes, and GFPGAN as decoder_load_path."""
+    states = _states(model)
+    if "G_ema" not in states:
+        raise ValueError("dialect: gfpgan takes a generator")
+    rows = dialects.gfpgan_generator_rows(model.config.img_resolution.bit_length() - 2, model.config.num_layers)
+    contents = {
+        name: {row.theirs: row.export(states[role][row.ours]).contiguous() for row in rows}
+        for role, name in BASICSR_NAMES.items()
+        if role in states
+    }
+    torch.save(contents, file)
 
 
 def _write_mmgen(model: Model, file: IO[bytes]) -> None:
@@ -163,6 +177,7 @@ WRITERS: dict[str, Callable[[Model, IO[bytes]], None]] = {
     "ada": _write_ada,
     "rosinality": _write_rosinality,
     "basicsr": _write_basicsr,
+    "gfpgan": _write_gfpgan,
     "mmgen": _write_mmgen,
     "lucidrains": _write_lucidrains,
 }

@@ -12,6 +12,7 @@ What differs from `gan_fast.models.stylegan2`, which is the paper's:
     noise      is one plane in [0, 1) for the whole image, cropped for each layer, with a strength for each channel
     start      a constant, or made from the mean of ws; then a convolution
     attention  over all positions at a cost linear in their number (arXiv 1812.01243), where asked for
+    codes      in place of D's features, the nearest of a few learned vectors (arXiv 2004.02088), where asked for
 
 Here images are in [-1, 1] and D's logits are high for real images, as everywhere in gan_fast, and noise planes are
 normal: a layer adds Phi(n), which is uniform, and without noise Phi(0) = 1/2, its mean. That project's images are in
@@ -46,6 +47,8 @@ class Config:
         capacity: G's block of side r has min(2 capacity img_resolution / r, channel_max) channels.
         d_capacity: D's has min(4 d_capacity img_resolution / r, channel_max).
         attention: sides of the blocks that have it: G's before the block, D's after it.
+        quantized: sides of those of D's blocks whose features are replaced by codes, after attention.
+        codes: how many such vectors a block has.
         const: whether G starts from a learned constant, and not from the mean of ws.
     """
 
@@ -58,6 +61,8 @@ class Config:
     d_capacity: int = 16
     channel_max: int = 512
     attention: tuple[int, ...] = ()
+    quantized: tuple[int, ...] = ()
+    codes: int = 256
     const: bool = True
 
     def __post_init__(self):
@@ -115,10 +120,6 @@ def _conv(in_channels: int, out_channels: int, kernel_size: int = 3, *, groups: 
     """A convolution with He's initialisation; an activation has gain 1."""
     std = (2 * groups / (in_channels * kernel_size**2)) ** 0.5
     return Convolution(in_channels, out_channels, kernel_size, groups=groups, std=std, gain=1.0, **options)
-
-
-def _enlarged(x: Tensor) -> Tensor:
-    return nn.functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 class Blur(nn.Module):
@@ -268,10 +269,10 @@ class SynthesisBlock(nn.Module):
         """x [N, in_channels, h/2, w/2], img [N, img_channels, h/2, w/2], w [N, w_dim], noise as large as the result."""
         x = self.attention(x)
         if not self.is_first:
-            x = _enlarged(x)
+            x = common.enlarged(x)
         x = self.conv1(self.conv0(x, w, noise), w, noise)
         y = self.torgb(x, w)
-        return x, y if self.is_first else self.blur(_enlarged(img)) + y
+        return x, y if self.is_first else self.blur(common.enlarged(img)) + y
 
 
 class Synthesis(nn.Module):
@@ -339,8 +340,31 @@ class Generator(common.StyleBased):
 # ---------------------------------------------------------------- discriminator
 
 
+class Quantizer(nn.Module):
+    """y = the code that is nearest to x at each position; gradients pass to x as if y were x.
+
+    usage and sums are running means of how often a code was nearest, and of the sum of the x that it was nearest to,
+    from which that project makes codes in training. Here codes stay as they are.
+
+    Shapes: x [N, C, H, W] -> y as x; codes and sums [C, codes], usage [codes].
+
+    Source: Zhao et al., Feature Quantization Improves GAN Training, arXiv 2004.02088.
+    """
+
+    def __init__(self, channels: int, codes: int):
+        super().__init__()
+        self.register_buffer("codes", torch.randn(channels, codes))
+        self.register_buffer("usage", torch.zeros(codes))
+        self.register_buffer("sums", self.codes.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        distance = self.codes.square().sum(0) - 2 * x.movedim(1, 3) @ self.codes  # less |x|^2, squared
+        y = nn.functional.embedding(distance.argmin(3), self.codes.T).movedim(3, 1)
+        return x + (y - x).detach()
+
+
 class DiscriminatorBlock(nn.Module):
-    """y = attention((down(blur(conv1(conv0(x)))) + skip(x)) / sqrt(2)): half the size, but for the last block, b2."""
+    """y = quantizer(attention((down(blur(conv1(conv0(x)))) + skip(x)) / sqrt(2))): half the size, but for b2."""
 
     def __init__(self, in_channels: int, channels: int, side: int, config: Config):
         super().__init__()
@@ -352,12 +376,13 @@ class DiscriminatorBlock(nn.Module):
             self.blur = Blur()
             self.down = _conv(channels, channels, stride=2)
         self.attention = _attention(channels, side in config.attention)
+        self.quantizer = Quantizer(channels, config.codes) if side in config.quantized else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(self.conv0(x))
         if not self.is_last:
             y = self.down(self.blur(y))
-        return self.attention((y + self.skip(x)) * 0.5**0.5)
+        return self.quantizer(self.attention((y + self.skip(x)) * 0.5**0.5))
 
 
 class Discriminator(nn.Module):

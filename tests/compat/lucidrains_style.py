@@ -11,13 +11,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 State = dict[str, Tensor]
-HEADS, HEAD_DIM = 8, 64
+HEADS, HEAD_DIM, CODES = 8, 64, 5
 
 
 def state(
-    g: list[int], d: list[int], z: int, layers: int, *, channels: int = 3, attn: tuple = (), const: bool = True
+    g: list[int],
+    d: list[int],
+    z: int,
+    layers: int,
+    *,
+    channels: int = 3,
+    attn: tuple = (),
+    fq: tuple = (),
+    const: bool = True,
 ) -> State:
-    """Channels of G's blocks and of D's, which are one more; attn: block numbers, 1 being the image's."""
+    """Channels of G's blocks and of D's, which are one more; attn, fq: block numbers, 1 being the image's."""
     s: State = {}
 
     def add(name: str, *shape: int, bias: bool = True) -> None:
@@ -69,6 +77,10 @@ def state(
             add(f"D.blocks.{k}.downsample.1", c, c, 3, 3)
         if k + 1 in attn:
             attention(f"D.attn_blocks.{k}", c)
+        if k + 1 in fq:
+            at = f"D.quantize_blocks.{k}.fn"
+            s[f"{at}.embed"], s[f"{at}.embed_avg"] = torch.randn(2, c, CODES)
+            s[f"{at}.cluster_size"] = torch.rand(CODES)
         before = c
     add("D.final_conv", before, before, 3, 3)
     add("D.to_logit", 1, 4 * before)
@@ -143,6 +155,17 @@ def attended(s: State, name: str, x: Tensor) -> Tensor:
     return x + conv(s, f"{name}.1.fn.fn.2", lrelu(conv(s, f"{name}.1.fn.fn.0", norm(1, x))))
 
 
+def quantised(s: State, name: str, x: Tensor) -> Tensor:
+    """Of the columns of embed, the nearest to the channels at each position."""
+    if f"{name}.embed" not in s:
+        return x
+    codes = s[f"{name}.embed"].T
+    n, c, h, w = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(-1, c)
+    nearest = torch.cdist(rows.double(), codes.double()).argmin(1)
+    return codes[nearest].reshape(n, h, w, c).permute(0, 3, 1, 2)
+
+
 def mapped(s: State, z: Tensor, average: bool = True) -> Tensor:
     w = z / z.norm(dim=1, keepdim=True)
     name, i = "SE" if average else "S", 0
@@ -185,6 +208,6 @@ def judged(s: State, x: Tensor) -> Tensor:
         if halves:
             y = conv(s, f"{at}.downsample.1", blurred(y, s[f"{at}.downsample.0.f"]), stride=2)
         x = (y + conv(s, f"{at}.conv_res", x, stride=2 if halves else 1)) / math.sqrt(2)
-        x = attended(s, f"D.attn_blocks.{k}", x)
+        x = quantised(s, f"D.quantize_blocks.{k}.fn", attended(s, f"D.attn_blocks.{k}", x))
         k += 1
     return linear(s, "D.to_logit", conv(s, "D.final_conv", x).flatten(1))

@@ -252,9 +252,6 @@ def test_basicsr_gives_the_same_images(tmp_path):
     model = gan_fast.load(tmp_path / "net_d.pth")
     assert model.generator is None
     assert_same(model.discriminator(images()), d(images()))
-    decoder = {f"stylegan_decoder.{name}": x for name, x in renamed("basicsr", g).items()}
-    torch.save({"params_ema": {**decoder, "final_linear.weight": torch.zeros(3, 3)}}, tmp_path / "GFPGANv1.pth")
-    assert_same(gan_fast.load(tmp_path / "GFPGANv1.pth").generator(z, noise_mode="const"), g(z))
 
 
 def test_mmgen_gives_the_same_images(tmp_path):
@@ -400,14 +397,14 @@ def test_training_checkpoints_are_read(tmp_path):
 
 
 def test_foreign_architectures_are_named(tmp_path):
-    state = {"stylegan_decoder.style_conv1.bias": torch.zeros(1, 4, 1, 1)}
-    torch.save({"params_ema": state, "version": "1.4"}, tmp_path / "GFPGANv1.4.pth")
-    with pytest.raises(CheckpointError, match=r"clean decoder.*bilinearly"):
-        gan_fast.load(tmp_path / "GFPGANv1.4.pth")
-    summary = checkpoints.inspect(tmp_path / "GFPGANv1.4.pth")
-    assert "GFPGAN's clean decoder" in summary.refused
-    assert summary.tensors["params_ema.stylegan_decoder.style_conv1.bias"] == (torch.float32, (1, 4, 1, 1))
-    assert summary.extras == {"version": "1.4"}
+    state = {"blocks.0.to_rgb.conv.weight": torch.zeros(3, 4, 1, 1)}
+    torch.save({"GAN": state, "version": "0.3"}, tmp_path / "early.pt")
+    with pytest.raises(CheckpointError, match=r"early version of lucidrains"):
+        gan_fast.load(tmp_path / "early.pt")
+    summary = checkpoints.inspect(tmp_path / "early.pt")
+    assert "early version of lucidrains" in summary.refused
+    assert summary.tensors["GAN.blocks.0.to_rgb.conv.weight"] == (torch.float32, (3, 4, 1, 1))
+    assert summary.extras == {"version": "0.3"}
     torch.save({"G.synthesis.input.freqs": torch.zeros(2, 2)}, tmp_path / "stylegan3.pt")
     with pytest.raises(CheckpointError, match="does not say what its StyleGAN3 generator is made with"):
         gan_fast.load(tmp_path / "stylegan3.pt")
@@ -427,6 +424,7 @@ def test_inspect_lists_without_loading(ada, rosinality, canary):
     summary = checkpoints.inspect(rosinality[0])
     assert {n.dialect for n in summary.networks} == {"rosinality"}
     assert summary.extras["args.size"] == 16
+    assert summary.left_out == {"g_optim": 1}
 
 
 def test_our_pickles_take_nvlabs_loader(tmp_path, monkeypatch):

@@ -13,11 +13,12 @@ from gan_fast.models import stylegan2_lucidrains
 Z = 8
 CASES = {
     "plain": {"g": [8, 8, 4], "d": [8, 8, 8, 8]},
-    "attention, transparent, started by w": {
+    "attention, transparent, quantised, started by w": {
         "g": [8, 8, 4],
         "d": [8, 8, 8, 8],
         "channels": 4,
         "attn": (1, 3, 4),
+        "fq": (2, 4),
         "const": False,
     },
 }
@@ -60,6 +61,7 @@ def test_the_same_images(saved):
     assert model.config == stylegan2_lucidrains.Config(
         16, case.get("channels", 3), z_dim=Z, num_layers=2, capacity=2, d_capacity=2, channel_max=8,
         attention=(2, 4, 16) if "attn" in case else (), const=case.get("const", True),
+        **({"quantized": (2, 8), "codes": theirs.CODES} if "fq" in case else {}),
     )  # fmt: skip
 
 
@@ -120,9 +122,17 @@ def test_what_is_refused_is_named(tmp_path):
         torch.save({"GAN": {k: x for k, x in {**state, **changes}.items() if x is not None}}, tmp_path / "m.pt")
         return gan_fast.load(tmp_path / "m.pt", **options)
 
-    quantised = {"D.quantize_blocks.0.fn.embed": torch.zeros(8, 4), "D.quantize_blocks.0.fn.n": torch.zeros(1).long()}
+    quantised = {f"D.quantize_blocks.0.fn.{n}": torch.zeros(8) for n in ("_codebook.embed", "_codebook.initted")}
+    one, other = (
+        {f"D.quantize_blocks.{k}.fn.{n}": torch.zeros(8, n_codes) for n in ("embed", "embed_avg")}
+        | {f"D.quantize_blocks.{k}.fn.cluster_size": torch.zeros(n_codes)}
+        for k, n_codes in enumerate((4, 5))
+    )
     for changes, named in (
-        (quantised, r"D quantises its features \(fq_layers\); discriminator=False"),
+        (quantised, r"D quantises its features \(fq_layers\) by a later version of .*; discriminator=False"),
+        (one | other, r"D: b8\.quantizer\.\w+ has shape \[(8, )?4\], not \[(8, )?5\]"),
+        ({"D.quantize_blocks.0.fn.embed": torch.zeros(8)}, r"b8\.quantizer\.codes has shape \[8\]"),
+        ({"D.quantize_blocks.0.fn.embed": torch.zeros(8, 4)}, r"D lacks b8\.quantizer\.sums, b8\.quantizer\.usage"),
         ({"G.attns.1.0.fn.g": torch.zeros(1)}, "G has the attention of early versions"),
         ({"GE.blocks.0.to_rgb.upsample.1.f": None}, r"G_ema lacks synthesis\.b8\.blur\.f"),
         ({"S.net.0.weight": torch.zeros(Z, 4)}, r"z_dim, 8 and 4"),

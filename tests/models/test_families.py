@@ -29,7 +29,11 @@ TINY = {
     "r3gan": ("r3gan-digits", {"z_dim": 6, "widths": (8, 6, 4), "cardinalities": (2, 2, 2), "embed_dim": 4}),
     "lucidrains": (
         "lucidrains-128",
-        {"img_resolution": 8, "z_dim": 6, "num_layers": 1, "channel_max": 6, "attention": (4, 8)},
+        {"img_resolution": 8, "z_dim": 6, "num_layers": 1, "channel_max": 6, "attention": (4, 8), "quantized": (4,)},
+    ),
+    "clean": (
+        "gfpgan-512",
+        {"img_resolution": 8, "z_dim": 6, "num_layers": 1, "channel_base": 64, "channel_max": 6, "mbstd_group_size": 2},
     ),
     "points": ("points", {"width": 6, "c_dim": 3, "activation": "softplus"}),
     "points, discrimination": ("points", {"width": 6, "minibatch_discrimination": True}),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gan_fast.models.stylegan2_lucidrains import build
+from gan_fast.models.stylegan2_lucidrains import Quantizer, build
 
 assert_close = torch.testing.assert_close
 TINY = {"img_resolution": 16, "z_dim": 8, "num_layers": 2, "capacity": 2, "d_capacity": 2}
@@ -47,6 +47,17 @@ def test_mixing_and_truncation(generator, device):
     w = generator.mapping(z)[:, 0]
     assert_close(ws[:, 1], w.mean(0).lerp(w, 0.5), rtol=1e-3, atol=1e-3)
     assert ws[:, 2].equal(w)
+
+
+def test_codes_replace_features_and_let_gradients_pass(device):
+    quantizer = Quantizer(2, 3).to(device)
+    quantizer.codes.copy_(torch.tensor([[0.0, 4.0, -4.0], [0.0, 4.0, 4.0]]))
+    x = torch.tensor([[1.0, 1.0], [3.0, 2.0], [-5.0, 1.0]], device=device).reshape(1, 3, 1, 2).movedim(3, 1)
+    x.requires_grad_()
+    y = quantizer(x)
+    want = torch.tensor([[0.0, 0.0], [4.0, 4.0], [-4.0, 4.0]], device=device).reshape(1, 3, 1, 2).movedim(3, 1)
+    assert_close(y, want)
+    assert_close(*torch.autograd.grad((y * want).sum(), x), want)
 
 
 @pytest.mark.parametrize(

@@ -132,12 +132,21 @@ class AdaPipeline:
             draw(rows, n, generator=generator, device=source).to(x.device)
             for draw, rows in ((torch.rand, UNIFORMS), (torch.randn, NORMALS))
         )
-        u, z = iter(uniform), iter(normal)
+        rows = uniform.unbind()
+        u, z = iter(rows), iter(normal)
         p = torch.as_tensor(p, dtype=torch.float32).to(x.device)
+        # On a GPU each op is a launch: what many of the draws share is computed once.
+        with_p = dict(zip(rows, (uniform < p).unbind(), strict=True))
+        constants = {value: p.new_full([], value) for value in (0, 1)}
 
-        def sometimes(chance: Tensor, *values: Tensor, otherwise: float) -> Tensor:
-            happens = next(u) < chance
-            drawn = [torch.where(happens, value, otherwise) for value in values]
+        def sometimes(chance: float | Tensor, *values: Tensor, otherwise: int) -> Tensor:
+            """chance: a tensor, or a multiple of p."""
+            row = next(u)
+            if isinstance(chance, Tensor):
+                happens = row < chance
+            else:
+                happens = with_p[row] if chance == 1 else row < chance * p
+            drawn = [torch.where(happens, value, constants[otherwise]) for value in values]
             return drawn[0] if len(drawn) == 1 else torch.stack(drawn, 1)
 
         def symmetric(limit: float) -> Tensor:
@@ -149,37 +158,36 @@ class AdaPipeline:
         # Twice with this chance is at least once with rotate * p.
         turn = 1 - (1 - self.rotate * p).clamp(min=0).sqrt()
         octaves = [
-            sometimes(self.imgfilter * share * p, factor(self.imgfilter_std), otherwise=1)
-            for share in self.imgfilter_bands
+            sometimes(self.imgfilter * share, factor(self.imgfilter_std), otherwise=1) for share in self.imgfilter_bands
         ]
         return Parameters(
-            flip=sometimes(self.xflip * p, (next(u) * 2).floor(), otherwise=0),
-            quarter_turns=sometimes(self.rotate90 * p, (next(u) * 4).floor(), otherwise=0),
+            flip=sometimes(self.xflip, (next(u) * 2).floor(), otherwise=0),
+            quarter_turns=sometimes(self.rotate90, (next(u) * 4).floor(), otherwise=0),
             shift=sometimes(
-                self.xint * p,
+                self.xint,
                 (symmetric(self.xint_max) * width).round(),
                 (symmetric(self.xint_max) * height).round(),
                 otherwise=0,
             ),
-            scale=sometimes(self.scale * p, factor(self.scale_std), otherwise=1),
+            scale=sometimes(self.scale, factor(self.scale_std), otherwise=1),
             turn_before=sometimes(turn, symmetric(self.rotate_max * math.pi), otherwise=0),
-            stretch=sometimes(self.aniso * p, factor(self.aniso_std), otherwise=1),
+            stretch=sometimes(self.aniso, factor(self.aniso_std), otherwise=1),
             turn_after=sometimes(turn, symmetric(self.rotate_max * math.pi), otherwise=0),
             drift=sometimes(
-                self.xfrac * p,
+                self.xfrac,
                 next(z) * (self.xfrac_std * width),
                 next(z) * (self.xfrac_std * height),
                 otherwise=0,
             ),
-            brightness=sometimes(self.brightness * p, next(z) * self.brightness_std, otherwise=0),
-            contrast=sometimes(self.contrast * p, factor(self.contrast_std), otherwise=1),
-            luma_flip=sometimes(self.lumaflip * p, (next(u) * 2).floor(), otherwise=0),
-            hue=sometimes(self.hue * p, symmetric(self.hue_max * math.pi), otherwise=0),
-            saturation=sometimes(self.saturation * p, factor(self.saturation_std), otherwise=1),
+            brightness=sometimes(self.brightness, next(z) * self.brightness_std, otherwise=0),
+            contrast=sometimes(self.contrast, factor(self.contrast_std), otherwise=1),
+            luma_flip=sometimes(self.lumaflip, (next(u) * 2).floor(), otherwise=0),
+            hue=sometimes(self.hue, symmetric(self.hue_max * math.pi), otherwise=0),
+            saturation=sometimes(self.saturation, factor(self.saturation_std), otherwise=1),
             bands=bands.normalised(torch.stack(octaves, 1)),
-            noise=sometimes(self.noise * p, next(z).abs() * self.noise_std, otherwise=0),
+            noise=sometimes(self.noise, next(z).abs() * self.noise_std, otherwise=0),
             hole=torch.stack([next(u), next(u)], 1),
-            cut=sometimes(self.cutout * p, torch.ones_like(uniform[0]), otherwise=0),
+            cut=sometimes(self.cutout, torch.ones_like(uniform[0]), otherwise=0),
         )
 
     def apply(self, x: Tensor, parameters: Parameters, generator: torch.Generator | None = None) -> Tensor:

@@ -27,12 +27,13 @@ def colour_map(a: Parameters, channels: int) -> Tensor:
         """Factors along and across the grey axis, and how far the cross product with it is added."""
         mean = (along - across) / 3
         plus, minus = mean + turn * GREY, mean - turn * GREY
-        rows = [[mean + across, minus, plus, 0.0], [plus, mean + across, minus, 0.0], [minus, plus, mean + across, 0.0]]
-        return matrix(*rows, [0.0, 0.0, 0.0, 1.0], like=one)
+        own = mean + across
+        rows = [[own, minus, plus, zero], [plus, own, minus, zero], [minus, plus, own, zero]]
+        return matrix(*rows, [zero, zero, zero, one], like=one)
 
     b, c = a.brightness, a.contrast
     steps = [
-        matrix([1.0, 0.0, 0.0, b], [0.0, 1.0, 0.0, b], [0.0, 0.0, 1.0, b], [0.0, 0.0, 0.0, 1.0], like=one),
+        matrix([one, zero, zero, b], [zero, one, zero, b], [zero, zero, one, b], [zero, zero, zero, one], like=one),
         about_grey(c, c, zero),
         about_grey(1 - 2 * a.luma_flip, one, zero),
     ]

@@ -41,18 +41,20 @@ def source_map(a: Parameters) -> Tensor:
     points follow from the result's by the product of the inverses, in the same order.
     """
 
-    def scaled(x: Tensor, y: Tensor | float) -> Tensor:
-        return matrix([x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, 1.0], like=a.scale)
+    zero, one = torch.zeros_like(a.scale), torch.ones_like(a.scale)
+
+    def scaled(x: Tensor, y: Tensor) -> Tensor:
+        return matrix([x, zero, zero], [zero, y, zero], [zero, zero, one], like=a.scale)
 
     def turned(angle: Tensor) -> Tensor:
         cos, sin = angle.cos(), angle.sin()
-        return matrix([cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0], like=a.scale)
+        return matrix([cos, -sin, zero], [sin, cos, zero], [zero, zero, one], like=a.scale)
 
     def moved(by: Tensor) -> Tensor:
-        return matrix([1.0, 0.0, by[:, 0]], [0.0, 1.0, by[:, 1]], [0.0, 0.0, 1.0], like=a.scale)
+        return matrix([one, zero, by[:, 0]], [zero, one, by[:, 1]], [zero, zero, one], like=a.scale)
 
     return product(
-        scaled(1 - 2 * a.flip, 1.0),
+        scaled(1 - 2 * a.flip, one),
         turned(a.quarter_turns * (math.pi / 2)),
         moved(-a.shift),
         scaled(1 / a.scale, 1 / a.scale),

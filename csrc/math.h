@@ -113,9 +113,21 @@ GF_HD double log1p_of(double x) { return ::log1p(x); }
 GF_HD double expm1_of(double x) { return ::expm1(x); }
 GF_HD double tanh_of(double x) { return ::tanh(x); }
 
+// 1 / x; on a GPU to one unit in the last place, in one instruction instead of a division's many.
+#if defined(__CUDACC__) && defined(__CUDA_ARCH__)
+GF_HD float reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+#else
+GF_HD float reciprocal(float x) { return 1.0f / x; }
+#endif
+GF_HD double reciprocal(double x) { return 1.0 / x; }
+
 template <typename T>
 GF_HD T sigmoid_of(T u) {
-  return T(1) / (T(1) + exp_of(-u));
+  return reciprocal(T(1) + exp_of(-u));
 }
 
 // act(u), act'(u) or act''(u) for ORDER 0, 1, 2. At a kink the derivative is the one of the left side, as in PyTorch.

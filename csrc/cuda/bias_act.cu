@@ -2,8 +2,8 @@
 //
 // Memory is [rows, groups, width] and a block walks tiles of [blockDim.y rows, blockDim.x vectors] within one group, so
 // that a thread keeps its channels and their sums in registers.
-//   planes         inner > 1: a row is a sample, a group a channel, the width its pixels.
-//   channels_last  inner == 1: a row is a pixel, or a few of them; the width is their channels, cut into groups.
+//   planes  inner > 1: a row is a sample, a group a channel, the width its pixels.
+//   pixels  inner == 1: a row is a pixel, or a few of them; the width is their channels, cut into groups.
 // The sums of a block go to row `part` of a scratch tensor [parts, channels], which a second kernel adds up in order.
 
 #include <algorithm>
@@ -25,13 +25,11 @@ struct Problem {
   void* y;
   void* sums;  // null: no sums
   bool sums_are_final;
-  int64_t rows, groups, width, row_stride, channels;
-  int64_t tiles, across, steps;
-  double alpha, gain, clamp;
+  int64_t rows, width, row_stride, channels;
+  unsigned groups;
+  int across, down, tiles, steps;  // tiles of a group: beside and below each other, and all; those of a block
   Act act;
   bool from_output;
-  bool channels_last;
-  bool vectors;  // rows are whole, aligned vectors
 };
 
 template <typename F>
@@ -53,142 +51,159 @@ __device__ __forceinline__ void with_activation(Act act, F&& f) {
 #undef GF_CASE
 }
 
-template <typename A>
-__device__ __forceinline__ A magnitude(A x) {
-  return x < A(0) ? -x : x;
-}
-
-// One element of y, dx or d2x. NaN passes every comparison, so that it is neither clamped nor masked.
+// One element of y before the clamp, dx or d2x. NaN passes every comparison, so that it is not masked.
 template <int ORDER, Act ACT, typename A>
-__device__ __forceinline__ A element(A v, A s, A w, A bias, A alpha, A gain, A clamp, bool clamped, bool from_output) {
+__device__ __forceinline__ A element(A v, A s, A w, A bias, A alpha, A gain, A clamp, bool from_output) {
   if constexpr (ORDER == 0) {
-    const A y = activation<0, ACT>(v + s + bias, alpha) * gain;  // s: the noise
-    return clamped && magnitude(y) >= clamp ? (y < A(0) ? -clamp : clamp) : y;
+    return activation<0, ACT>(v + s + bias, alpha) * gain;  // s: the noise
   } else {
     const A u = s + bias;
     A d = v * activation<ORDER, ACT>(u, alpha) * gain;
     if constexpr (ORDER == 2) d *= w;
-    if (clamped) {
-      const A y = from_output ? s : activation<0, ACT>(u, alpha) * gain;
-      if (magnitude(y) >= clamp) d = A(0);
-    }
-    return d;
+    const A y = from_output ? s : activation<0, ACT>(u, alpha) * gain;
+    return magnitude(y) >= clamp ? A(0) : d;
   }
 }
 
-// The noise [samples, pixels] of the elements that a thread holds.
-template <typename T, int SIZE>
-__device__ __forceinline__ Vec<T, SIZE> load_noise(const Problem& p, int64_t row, int64_t x, int stride, int left) {
-  const T* noise = static_cast<const T*>(p.s);
-  if (!p.channels_last) return load<T, SIZE>(noise + row * p.width + x, p.vectors, stride, left);
-  const unsigned channels = static_cast<unsigned>(p.channels), first = static_cast<unsigned>(x);
-  noise += row * (p.width / p.channels);
-  Vec<T, SIZE> v = {};
-#pragma unroll
-  for (int j = 0; j < SIZE; ++j)
-    if (j * stride < left) v.v[j] = noise[(first + j * stride) / channels];
-  return v;
-}
-
-template <typename T, int ORDER, bool NOISE>
-__global__ void __launch_bounds__(kThreads) bias_act_kernel(const Problem p) {
+// SLOPE: linear, relu or lrelu, whose derivative is read off y; else any activation. NOISE: it is given; where not
+// SLOPE it may be. SIZE: elements that a thread holds at once, a whole vector or one.
+template <typename T, int ORDER, bool SLOPE, bool NOISE, bool PIXELS, int SIZE>
+__global__ void __launch_bounds__(kThreads, 4) bias_act_kernel(const Problem p, const Numbers<T> n) {
   using A = Computed<T>;
-  constexpr int SIZE = kVectorBytes / sizeof(T);
-  using V = Vec<T, SIZE>;
-  constexpr int kUnroll = ORDER == 0 && !NOISE ? 2 : 1;  // vectors in flight: 32 bytes a thread or more
-  const int tx = threadIdx.x, ty = threadIdx.y, thread = ty * blockDim.x + tx;
-  const int64_t group = blockIdx.x % p.groups, part = blockIdx.x / p.groups;
-  const int64_t base = p.channels_last ? 0 : group * p.width;
-  const int tile_width = blockDim.x * SIZE;
-  const int stride = p.vectors ? 1 : blockDim.x;
-  const int64_t column = (p.channels_last ? group * tile_width : 0) + tx * (p.vectors ? SIZE : 1);
+  constexpr int kUnroll = ORDER == 2 ? 1 : 2;  // tiles in flight: 32 bytes a thread or more
+  constexpr int kKept = PIXELS ? SIZE : 1;     // channels of a thread
+  constexpr int kNoises = PIXELS ? 1 : SIZE;   // of a thread's vector: rows of pixels that have noise are one pixel
+  constexpr bool kHasNoise = ORDER == 0 && (NOISE || !SLOPE);
+  constexpr bool kHasBias = ORDER == 0 || !SLOPE;
+  const int tx = threadIdx.x, ty = threadIdx.y, tile_width = blockDim.x * SIZE;
+  const unsigned group = blockIdx.x % p.groups, part = blockIdx.x / p.groups;
+  const int64_t column = (PIXELS ? int64_t(group) * tile_width : 0) + tx * SIZE;
 
-  A bias[SIZE] = {}, sums[SIZE] = {};
-  if (p.b != nullptr)
-    for (int j = 0; j < SIZE; ++j)
-      bias[j] = computed(static_cast<const T*>(p.b)[p.channels_last ? (column + j * stride) % p.channels : group]);
-  const A alpha = A(p.alpha), gain = A(p.gain);
-  const A clamp = computed(stored<T>(A(p.clamp)));  // as it is found in y
-  const bool clamped = p.clamp >= 0;
+  A bias[kKept] = {}, sums[kKept] = {};
+  if (kHasBias && p.b != nullptr) {
+    const T* b = static_cast<const T*>(p.b);
+    const unsigned channels = static_cast<unsigned>(p.channels);
+#pragma unroll
+    for (int j = 0; j < kKept; ++j) {
+      const unsigned c = PIXELS ? static_cast<unsigned>(column) + j : group;
+      bias[j] = computed(b[c < channels ? c : c % channels]);
+    }
+  }
   const T* __restrict__ v_ptr = static_cast<const T*>(p.v);
   const T* __restrict__ s_ptr = static_cast<const T*>(p.s);
   const T* __restrict__ w_ptr = static_cast<const T*>(p.w);
   T* __restrict__ y_ptr = static_cast<T*>(p.y);
 
-  const int64_t first = part * p.steps, last = first + p.steps < p.tiles ? first + p.steps : p.tiles;
-  int64_t tile_y = first / p.across, tile_x = first % p.across;
-  for (int64_t tile = first; tile < last; tile += kUnroll) {
-    V v[kUnroll], s[kUnroll] = {}, w[kUnroll] = {}, y[kUnroll];
-    int64_t at[kUnroll];
-    int left[kUnroll];  // columns from the thread's first to the end of the row, 0 or less outside
+  const int first = part * p.steps, last = first + p.steps < p.tiles ? first + p.steps : p.tiles;
+  int tile_y = PIXELS ? first : first / p.across, tile_x = PIXELS ? 0 : first % p.across;
+  // tiles beside and below each other in which the thread is inside: at most the last ones are cut
+  const int x_tiles = p.across - (column + int64_t(p.across - 1) * tile_width >= p.width);
+  const int y_tiles = x_tiles > 0 ? p.down - (int64_t(p.down - 1) * blockDim.y + ty >= p.rows) : 0;
+  // where the thread is in the tensors and in the noise [samples, pixels]; what a tile below adds to it
+  const int64_t row = int64_t(tile_y) * blockDim.y + ty, x = int64_t(tile_x) * tile_width + column;
+  int64_t at = row * p.row_stride + (PIXELS ? 0 : group * p.width) + x;
+  int64_t noise_at = PIXELS ? row : row * p.width + x;
+  const int64_t below_it = p.row_stride * blockDim.y - (PIXELS ? 0 : int64_t(p.across) * tile_width);
+  const int64_t below_noise = PIXELS ? blockDim.y : p.width * blockDim.y - int64_t(p.across) * tile_width;
+
+#pragma unroll 1
+  for (int tile = first; tile < last; tile += kUnroll) {
+    Packed<T, SIZE> v[kUnroll], s[kUnroll], w[kUnroll];
+    Packed<T, kNoises> noise[kUnroll];
+    int64_t to[kUnroll];
+    bool inside[kUnroll];
 #pragma unroll
     for (int i = 0; i < kUnroll; ++i) {
-      const int64_t row = tile_y * blockDim.y + ty, x = tile_x * tile_width + column;
-      const bool inside = tile + i < last && row < p.rows;
-      left[i] = inside ? static_cast<int>(p.width - x < tile_width ? p.width - x : tile_width) : 0;
-      at[i] = row * p.row_stride + base + x;
-      v[i] = load<T, SIZE>(v_ptr + at[i], p.vectors, stride, left[i]);
-      if (ORDER > 0 && s_ptr != nullptr) s[i] = load<T, SIZE>(s_ptr + at[i], p.vectors, stride, left[i]);
-      if (ORDER == 2) w[i] = load<T, SIZE>(w_ptr + at[i], p.vectors, stride, left[i]);
-      if (NOISE) s[i] = load_noise<T, SIZE>(p, row, x, stride, left[i]);
-      if (++tile_x == p.across) {
+      inside[i] = tile + i < last && tile_y < y_tiles && (PIXELS || tile_x < x_tiles);
+      to[i] = at;
+      v[i] = load_if<T, SIZE>(inside[i], v_ptr, at);
+      if (ORDER > 0) s[i] = load_if<T, SIZE>(inside[i] && (SLOPE || s_ptr != nullptr), s_ptr, at);
+      if (ORDER == 2) w[i] = load_if<T, SIZE>(inside[i], w_ptr, at);
+      if (kHasNoise) noise[i] = load_if<T, kNoises>(inside[i] && (NOISE || s_ptr != nullptr), s_ptr, noise_at);
+      if (!PIXELS) {
+        at += tile_width;
+        noise_at += tile_width;
+      }
+      if (PIXELS || ++tile_x == p.across) {
         tile_x = 0;
         ++tile_y;
+        at += below_it;
+        noise_at += below_noise;
       }
     }
-    with_activation(p.act, [&](auto constant) {
-      constexpr Act ACT = decltype(constant)::value;
-      if constexpr (ORDER < 2 || ACT > Act::lrelu) {
+    const auto compute = [&](auto&& f) {
 #pragma unroll
-        for (int i = 0; i < kUnroll; ++i) {
+      for (int i = 0; i < kUnroll; ++i) {
+        A of_v[SIZE], of_s[SIZE] = {}, of_w[SIZE] = {}, y[SIZE];
+        if (SLOPE && ORDER == 1) v[i] = masked(v[i], s[i], n.clamp);
+        widen(v[i], of_v);
+        if (ORDER > 0) widen(s[i], of_s);
+        if (ORDER == 2) widen(w[i], of_w);
+        if (kHasNoise) {
+          A of_noise[kNoises];
+          widen(noise[i], of_noise);
 #pragma unroll
-          for (int j = 0; j < SIZE; ++j) {
-            const A value = element<ORDER, ACT, A>(computed(v[i].v[j]), computed(s[i].v[j]), computed(w[i].v[j]),
-                                                   bias[j], alpha, gain, clamp, clamped, p.from_output);
-            y[i].v[j] = stored<T>(value);
-            if (ORDER > 0 && j * stride < left[i]) sums[j] += value;
-          }
+          for (int j = 0; j < SIZE; ++j) of_s[j] = of_noise[PIXELS ? 0 : j];
         }
-      }
-    });
 #pragma unroll
-    for (int i = 0; i < kUnroll; ++i) store<T, SIZE>(y_ptr + at[i], y[i], p.vectors, stride, left[i]);
+        for (int j = 0; j < SIZE; ++j) y[j] = f(of_v[j], of_s[j], of_w[j], bias[PIXELS ? j : 0]);
+        if (ORDER > 0) add_up<PIXELS>(sums, y);  // what lies outside is 0
+        Packed<T, SIZE> out = packed<T>(y);
+        if (ORDER == 0) out = limited(out, n.low, n.high);
+        store_if(inside[i], y_ptr + to[i], out);
+      }
+    };
+    if constexpr (SLOPE) {
+      compute([&](A of_v, A of_s, A, A of_b) {
+        const A u = ORDER == 0 ? of_v + (NOISE ? of_s + of_b : of_b) : of_s;
+        return (ORDER == 0 ? u : of_v) * (u > A(0) ? n.above : n.below);
+      });
+    } else {
+      with_activation(p.act, [&](auto constant) {
+        constexpr Act ACT = decltype(constant)::value;
+        if constexpr (ORDER < 2 || ACT > Act::lrelu)
+          compute([&](A of_v, A of_s, A of_w, A of_b) {
+            return element<ORDER, ACT, A>(of_v, of_s, of_w, of_b, n.alpha, n.gain, computed(n.clamp), p.from_output);
+          });
+      });
+    }
   }
 
   if (ORDER == 0 || p.sums == nullptr) return;
+  const int thread = ty * blockDim.x + tx;
   const auto write = [&](int64_t to, A sum) {
     if (p.sums_are_final)
       static_cast<T*>(p.sums)[to] = stored<T>(sum);
     else
       static_cast<A*>(p.sums)[to] = sum;
   };
-  if (p.channels_last) {
+  if constexpr (PIXELS) {
     __shared__ A of_threads[SIZE][kThreads];
+#pragma unroll
     for (int j = 0; j < SIZE; ++j) of_threads[j][thread] = sums[j];
     __syncthreads();
     const int across = blockDim.x, lane = thread % across, j = thread / across;  // across * SIZE <= kThreads
-    const int64_t x = group * tile_width + (p.vectors ? lane * SIZE + j : j * across + lane);
-    if (j >= SIZE || x >= p.width) return;
+    const int64_t c = int64_t(group) * tile_width + lane * SIZE + j;
+    if (j >= SIZE || c >= p.width) return;
     A sum = A(0);
     for (int i = lane; i < kThreads; i += across) sum += of_threads[j][i];
-    write(part * p.width + x, sum);
+    write(part * p.width + c, sum);
   } else {
-    A sum = sums[0];
-    for (int j = 1; j < SIZE; ++j) sum += sums[j];
-    sum = block_sum<kThreads>(sum, thread);
-    if (thread == 0) write(part * p.groups + group, sum);
+    const A sum = block_sum<kThreads>(sums[0], thread);
+    if (thread == 0) write(int64_t(part) * p.groups + group, sum);
   }
 }
 
 struct Plan {
   Problem problem{};
   dim3 block;
+  bool pixels = false, vectors = false;  // vectors: rows are whole, aligned ones
   int64_t parts = 0;
   int64_t partial_rows = 0;  // of the scratch tensor [partial_rows, channels]; at most 1: none is needed
 };
 
-// x: the tensors that are walked, all of y's strides.
-Plan plan(std::initializer_list<TensorView> tensors, const TensorView& y, int64_t dim) {
+// x: the tensors that are walked, all of y's strides; or, of the first order, x and its noise.
+Plan plan(std::initializer_list<TensorView> tensors, const TensorView& y, int64_t dim, bool noise, bool sums) {
   Plan plan;
   Problem& p = plan.problem;
   const int64_t numel = y.numel();
@@ -196,11 +211,11 @@ Plan plan(std::initializer_list<TensorView> tensors, const TensorView& y, int64_
   if (numel == 0) return plan;
   const int64_t inner = p.channels == 1 ? numel : y.strides[dim];
   const int64_t size = kVectorBytes / element_bytes(y.dtype);
-  p.channels_last = inner == 1;
-  if (p.channels_last) {
+  plan.pixels = inner == 1;
+  if (plan.pixels) {
     p.rows = numel / p.channels;
     p.width = p.channels;
-    while (p.width % size != 0 && p.rows % 2 == 0) {  // joins pixels until a row is whole vectors
+    while (!noise && p.width % size != 0 && p.rows % 2 == 0) {  // joins pixels until a row is whole vectors
       p.rows /= 2;
       p.width *= 2;
     }
@@ -208,18 +223,19 @@ Plan plan(std::initializer_list<TensorView> tensors, const TensorView& y, int64_
     p.rows = numel / (p.channels * inner);
     p.width = inner;
   }
-  p.vectors = p.width % size == 0 && aligned(y) && std::all_of(tensors.begin(), tensors.end(), aligned);
-  const int64_t vectors = ceil_div(p.width, size);
-  const int64_t block_x = std::min<int64_t>(power_of_two_from(vectors), p.channels_last ? 32 : kThreads);
+  plan.vectors = p.width % size == 0 && aligned(y) && std::all_of(tensors.begin(), tensors.end(), aligned);
+  const int64_t vectors = plan.vectors ? p.width / size : p.width;
+  const int64_t block_x = std::min<int64_t>(power_of_two_from(vectors), plan.pixels ? 32 : kThreads);
   plan.block = dim3(static_cast<unsigned>(block_x), static_cast<unsigned>(kThreads / block_x));
   const int64_t across = ceil_div(vectors, block_x);
-  p.groups = p.channels_last ? across : p.channels;
-  p.across = p.channels_last ? 1 : across;
-  p.row_stride = p.channels_last ? p.width : p.channels * p.width;
-  p.tiles = p.across * ceil_div(p.rows, int64_t(plan.block.y));
-  p.steps = std::max(kMinSteps, ceil_div(p.tiles * p.groups, kBlocks));
+  p.groups = static_cast<unsigned>(plan.pixels ? across : p.channels);
+  p.across = plan.pixels ? 1 : static_cast<int>(across);
+  p.row_stride = plan.pixels ? p.width : p.channels * p.width;
+  p.down = static_cast<int>(ceil_div(p.rows, int64_t(plan.block.y)));
+  p.tiles = p.across * p.down;
+  p.steps = static_cast<int>(steps_of(p.tiles, p.groups, sums));
   plan.parts = ceil_div(p.tiles, p.steps);
-  plan.partial_rows = plan.parts * (p.channels_last ? p.width / p.channels : 1);
+  plan.partial_rows = plan.parts * (plan.pixels ? p.width / p.channels : 1);
   return plan;
 }
 
@@ -230,10 +246,28 @@ struct Settings {
   bool from_output;
 };
 
+template <typename T, int ORDER, bool PIXELS, int SIZE>
+auto kernel_of(bool slope, bool noise) {
+  if constexpr (ORDER < 2 && SIZE > 1 && sizeof(T) < sizeof(double))
+    if (slope) {
+      if constexpr (ORDER == 0)
+        if (noise) return bias_act_kernel<T, ORDER, true, true, PIXELS, SIZE>;
+      return bias_act_kernel<T, ORDER, true, false, PIXELS, SIZE>;
+    }
+  return bias_act_kernel<T, ORDER, false, false, PIXELS, SIZE>;
+}
+
+// Whether a kernel may take the activation for two slopes. It reads the derivative off y, which is positive where u is.
+template <int ORDER>
+bool is_slope(Act act, double gain, bool from_output, bool bias) {
+  return act <= Act::lrelu && (ORDER == 0 ? gain != 0 : from_output && !bias);
+}
+
 template <int ORDER>
 void run(const char* name, const TensorView& v, const TensorView& s, const TensorView& w, const TensorView& b,
          const Settings& settings, const TensorView& y, const TensorView* db, const TensorView* scratch, void* stream) {
-  Plan plan = gan_fast::plan({v, s, w}, y, settings.dim);
+  const bool noise = ORDER == 0 && s.given();
+  Plan plan = gan_fast::plan({v, s, w}, y, settings.dim, noise, db != nullptr);
   Problem& p = plan.problem;
   p.v = v.data;
   p.s = s.data;
@@ -242,19 +276,19 @@ void run(const char* name, const TensorView& v, const TensorView& s, const Tenso
   p.y = y.data;
   p.sums_are_final = plan.partial_rows == 1;
   if (db) p.sums = p.sums_are_final ? db->data : scratch->data;
-  p.alpha = settings.alpha;
-  p.gain = settings.gain;
-  p.clamp = settings.clamp;
   p.act = act_of(settings.act);
   p.from_output = settings.from_output;
-  with_dtype(y.dtype, [&](auto type) {
+  const bool slope = is_slope<ORDER>(p.act, settings.gain, settings.from_output, b.given());
+  if (ORDER == 1 && slope && !s.given()) p.s = p.v;  // of linear: both slopes are the same
+  with_vectors(y.dtype, plan.vectors, [&](auto type, auto size) {
     using T = decltype(type);
+    constexpr int SIZE = decltype(size)::value;
     if (plan.parts > 0) {
       const dim3 grid(static_cast<unsigned>(p.groups * plan.parts));
-      auto* kernel = bias_act_kernel<T, ORDER, false>;
-      if constexpr (ORDER == 0)
-        if (s.given()) kernel = bias_act_kernel<T, 0, true>;
-      launch(name, kernel, grid, plan.block, stream, p);
+      auto* kernel =
+          plan.pixels ? kernel_of<T, ORDER, true, SIZE>(slope, noise) : kernel_of<T, ORDER, false, SIZE>(slope, noise);
+      launch(name, kernel, grid, plan.block, stream, p,
+             numbers<T>(ORDER, p.act, settings.alpha, settings.gain, settings.clamp));
     }
     if (db && plan.partial_rows != 1)  // of no rows the sum is zero
       sum_rows<T>(name, *scratch, *db, plan.partial_rows, p.channels, stream);
@@ -262,7 +296,7 @@ void run(const char* name, const TensorView& v, const TensorView& s, const Tenso
 }
 
 int64_t scratch_bytes(std::initializer_list<TensorView> tensors, const TensorView& y, int64_t dim, bool bias_grad) {
-  const Plan plan = gan_fast::plan(tensors, y, dim);
+  const Plan plan = gan_fast::plan(tensors, y, dim, false, bias_grad);
   if (!bias_grad || plan.partial_rows < 2) return 0;
   return plan.partial_rows * plan.problem.channels * (y.dtype == DType::f64 ? 8 : 4);
 }

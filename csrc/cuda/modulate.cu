@@ -32,18 +32,12 @@ struct Problem {
   void* sums;  // null: no sums
   int64_t planes, channels, pixels, samples;
   int64_t across, tiles, steps;  // blocks beside each other for all channels; tiles of a group, and of a block
-  double gain, slope, clamp;     // slope: of the activation below 0
-  bool relu, recover;
+  bool recover;
 };
 
-template <typename A>
-__device__ __forceinline__ A magnitude(A x) {
-  return x < A(0) ? -x : x;
-}
-
-// SIZE elements from p + at on, in vectors of up to 16 bytes; `absent` where there is nothing, or outside.
+// SIZE elements from p + at on, in vectors of up to 16 bytes; `absent` where there is nothing, or nothing is wanted.
 template <typename T, int SIZE>
-__device__ __forceinline__ Vec<T, SIZE> load_or(T absent, const void* p, int64_t at, bool inside) {
+__device__ __forceinline__ Vec<T, SIZE> load_or(T absent, const void* p, int64_t at, bool wanted) {
   constexpr int kPart = SIZE * sizeof(T) > kVectorBytes ? kVectorBytes / sizeof(T) : SIZE;
   Vec<T, SIZE> v;
 #pragma unroll
@@ -51,7 +45,7 @@ __device__ __forceinline__ Vec<T, SIZE> load_or(T absent, const void* p, int64_t
     Vec<T, kPart> part;
 #pragma unroll
     for (int j = 0; j < kPart; ++j) part.v[j] = absent;
-    if (p != nullptr && inside) part = *reinterpret_cast<const Vec<T, kPart>*>(static_cast<const T*>(p) + at + i);
+    if (p != nullptr && wanted) part = *reinterpret_cast<const Vec<T, kPart>*>(static_cast<const T*>(p) + at + i);
 #pragma unroll
     for (int j = 0; j < kPart; ++j) v.v[i + j] = part.v[j];
   }
@@ -91,9 +85,12 @@ __device__ __forceinline__ void write_channel_sums(const A (&sums)[SIZE], A* to,
 
 // SIZE: elements that a thread holds at once, whole vectors or one.
 template <typename T, Pass PASS, bool PLANES, int SIZE>
-__global__ void __launch_bounds__(kThreads, 4) modulate_kernel(const Problem p) {
+__global__ void __launch_bounds__(kThreads, 4) modulate_kernel(const Problem p, const Numbers<T> n) {
   using A = Computed<T>;
-  constexpr int KEPT = PLANES ? 1 : SIZE;  // channels of a thread
+  constexpr int KEPT = PLANES ? 1 : SIZE;    // channels of a thread
+  constexpr int NOISES = PLANES ? SIZE : 1;  // of its vector
+  // tiles in flight; of planes the derivatives read three tensors and as much noise, which is enough
+  constexpr int kUnroll = PASS == Pass::forward || (PASS == Pass::grad && !PLANES) ? 2 : 1;
   const int tx = threadIdx.x, ty = threadIdx.y, tile_width = blockDim.x * SIZE;
   const int64_t group = blockIdx.x % p.across, others = blockIdx.x / p.across;
   const int64_t part = PLANES ? others : others / p.samples;
@@ -109,52 +106,79 @@ __global__ void __launch_bounds__(kThreads, 4) modulate_kernel(const Problem p) 
   const Vec<A, KEPT> b = load_or<A, KEPT>(A(0), p.b, channel, exists);
   A sums[3][KEPT] = {};
   const A strength = p.strength != nullptr ? *static_cast<const A*>(p.strength) : A(1);
-  const A gain = A(p.gain), slope = A(p.slope), below = gain * slope;
-  const A clamp = computed(stored<T>(A(p.clamp)));  // as it is found in y
-  const bool clamped = p.clamp >= 0;
-
-  // where the thread's channels and the noise of its sample begin
-  const int64_t x_at = PLANES ? plane * p.pixels : sample * p.pixels * p.channels + channel;
-  const int64_t z_at = sample * p.pixels;
+  const T* v_ptr = static_cast<const T*>(p.v);
+  const T* y_ptr = static_cast<const T*>(p.y);
+  const T* x_ptr = static_cast<const T*>(p.x);
+  const bool has_v = PASS != Pass::tangent || v_ptr != nullptr, has_y = y_ptr != nullptr, has_x = x_ptr != nullptr;
 
   const int64_t first = part * p.steps, last = first + p.steps < p.tiles ? first + p.steps : p.tiles;
-  const int tiles = static_cast<int>(last - first);
+  // the thread's place in a tile, and the tiles in which it is inside: all, or all but the last
+  const int64_t pixels = PLANES ? tile_width : blockDim.y, offset = PLANES ? tx * SIZE : ty;
+  const int64_t limit = exists ? p.tiles - ((p.tiles - 1) * pixels + offset >= p.pixels) : 0;
+  const int tiles = static_cast<int>(last - first), filled = static_cast<int>(limit < last ? limit - first : tiles);
+  // where it is in the tensors and in the noise of its sample, and how far from tile to tile
+  const int64_t pixel = first * pixels + offset, stride = PLANES ? pixels : pixels * p.channels;
+  int64_t at = PLANES ? plane * p.pixels + pixel : (sample * p.pixels + pixel) * p.channels + channel;
+  int64_t z_at = sample * p.pixels + pixel;
+
 #pragma unroll 1
-  for (int i = 0; i < tiles; ++i) {
-    const int64_t pixel = PLANES ? (first + i) * tile_width + tx * SIZE : (first + i) * blockDim.y + ty;
-    const int64_t at = x_at + (PLANES ? pixel : pixel * p.channels);
-    const bool inside = exists && pixel < p.pixels;
-    const auto v = load_or<T, SIZE>(stored<T>(A(0)), p.v, at, inside);
-    const auto y = load_or<T, SIZE>(stored<T>(A(0)), p.y, at, inside),
-               x = load_or<T, SIZE>(stored<T>(A(0)), p.x, at, inside);
-    const auto z = load_or<A, PLANES ? SIZE : 1>(A(0), p.noise, z_at + pixel, inside);
-    Vec<T, SIZE> out;
+  for (int tile = 0; tile < tiles; tile += kUnroll) {
+    Packed<T, SIZE> vs[kUnroll], ys[kUnroll], xs[kUnroll];
+    Vec<A, NOISES> zs[kUnroll];
 #pragma unroll
-    for (int j = 0; j < SIZE; ++j) {
-      const int k = PLANES ? 0 : j;
-      const A of_v = computed(v.v[j]), of_x = computed(x.v[j]), noise = z.v[PLANES ? j : 0];
-      A result;
+    for (int i = 0; i < kUnroll; ++i) {
+      const bool inside = tile + i < filled;
+      vs[i] = load_if<T, SIZE>(inside && has_v, v_ptr, at + i * stride);
+      if (PASS != Pass::forward) ys[i] = load_if<T, SIZE>(inside && has_y, y_ptr, at + i * stride);
+      if (PASS != Pass::forward) xs[i] = load_if<T, SIZE>(inside && has_x, x_ptr, at + i * stride);
+      zs[i] = load_or<A, NOISES>(A(0), p.noise, z_at + i * pixels, inside);
+    }
+#pragma unroll
+    for (int i = 0; i < kUnroll; ++i) {
+      A v[SIZE], y[SIZE], x[SIZE], z[SIZE], out[SIZE];
+      const bool inside = tile + i < filled;
+      if constexpr (PASS == Pass::grad) vs[i] = masked(vs[i], ys[i], n.clamp);
+      widen(vs[i], v);
+      if constexpr (PASS != Pass::forward) {
+        widen(PASS == Pass::grad ? masked(ys[i], ys[i], n.clamp) : ys[i], y);
+        widen(xs[i], x);
+      }
+#pragma unroll
+      for (int j = 0; j < SIZE; ++j) z[j] = zs[i].v[PLANES ? j : 0];
       if constexpr (PASS == Pass::forward) {
-        const A u = of_v * s.v[k] + (strength * noise + b.v[k]);
-        const A negative = p.relu ? (u < A(0) ? A(0) : u) : u * slope;  // written so that NaN stays NaN
-        result = (u > A(0) ? u : negative) * gain;
-        if (clamped && magnitude(result) >= clamp) result = result < A(0) ? -clamp : clamp;
+#pragma unroll
+        for (int j = 0; j < SIZE; ++j) {
+          const int k = PLANES ? 0 : j;
+          const A u = v[j] * s.v[k] + (strength * z[j] + b.v[k]);
+          out[j] = u * (u > A(0) ? n.above : n.below);
+        }
+      } else if constexpr (PASS == Pass::grad) {
+        A h[SIZE], of_x[SIZE], of_z[SIZE];
+#pragma unroll
+        for (int j = 0; j < SIZE; ++j) {
+          h[j] = v[j] * (y[j] > A(0) ? n.above : n.below);  // act'(u) gain
+          out[j] = s.v[PLANES ? 0 : j] * h[j];
+          of_x[j] = p.recover ? v[j] * y[j] : h[j] * x[j];
+          of_z[j] = h[j] * z[j];
+        }
+        add_up<!PLANES>(sums[0], h);
+        add_up<!PLANES>(sums[1], of_x);
+        add_up<!PLANES>(sums[2], of_z);
       } else {
-        A of_y = computed(y.v[j]), d = of_y > A(0) ? gain : below;  // act'(u) gain
-        if (clamped && magnitude(of_y) >= clamp) of_y = d = A(0);
-        if constexpr (PASS == Pass::grad) {
-          const A h = of_v * d;
-          result = s.v[k] * h;
-          sums[0][k] += h;
-          sums[1][k] += p.recover ? of_v * of_y : h * of_x;
-          sums[2][k] += h * noise;
-        } else {
-          result = d * (s.v[k] * of_v + r[0].v[k] + r[2].v[k] * noise) + r[1].v[k] * (p.recover ? of_y : d * of_x);
+#pragma unroll
+        for (int j = 0; j < SIZE; ++j) {
+          const int k = PLANES ? 0 : j;
+          const A d = y[j] > A(0) ? n.above : n.below;
+          out[j] = d * (s.v[k] * v[j] + r[0].v[k] + r[2].v[k] * z[j]) + r[1].v[k] * (p.recover ? y[j] : d * x[j]);
         }
       }
-      out.v[j] = stored<T>(result);
+      Packed<T, SIZE> result = packed<T>(out);
+      if constexpr (PASS == Pass::forward) result = limited(result, n.low, n.high);
+      if constexpr (PASS == Pass::tangent) result = masked(result, ys[i], n.clamp);
+      store_if(inside, static_cast<T*>(p.out) + at + i * stride, result);
     }
-    if (inside) *reinterpret_cast<Vec<T, SIZE>*>(static_cast<T*>(p.out) + at) = out;
+    at += kUnroll * stride;
+    z_at += kUnroll * pixels;
   }
 
   if constexpr (PASS == Pass::grad) {
@@ -178,7 +202,7 @@ struct Plan {
 };
 
 // tensors: all that are read in vectors; those that were not given do not count.
-Plan plan(Pass pass, std::initializer_list<TensorView> tensors, const TensorView& out) {
+Plan plan(Pass pass, std::initializer_list<TensorView> tensors, const TensorView& out, bool sums = false) {
   Plan plan;
   Problem& p = plan.problem;
   p.samples = out.sizes[0];
@@ -198,7 +222,7 @@ Plan plan(Pass pass, std::initializer_list<TensorView> tensors, const TensorView
   p.across = plan.planes ? ceil_div(p.planes, block_y) : ceil_div(vectors, block_x);
   p.tiles = plan.planes ? ceil_div(vectors, block_x) : ceil_div(p.pixels, block_y);
   plan.groups = plan.planes ? p.across : p.across * p.samples;
-  p.steps = std::max(kMinSteps, ceil_div(p.tiles * plan.groups, kBlocks));
+  p.steps = steps_of(p.tiles, plan.groups, sums);
   plan.parts = ceil_div(p.tiles, p.steps);
   return plan;
 }
@@ -209,17 +233,9 @@ struct Settings {
   bool recover;
 };
 
-void set(Problem& p, const Settings& settings) {
-  const Act act = act_of(settings.act);
-  p.slope = act == Act::linear ? 1.0 : act == Act::lrelu ? settings.alpha : 0.0;
-  p.relu = act == Act::relu;
-  p.gain = settings.gain;
-  p.clamp = settings.clamp;
-  p.recover = settings.recover;
-}
-
 template <Pass PASS>
-void run(const char* name, const Plan& plan, const TensorView& out, void* stream) {
+void run(const char* name, Plan& plan, const Settings& settings, const TensorView& out, void* stream) {
+  plan.problem.recover = settings.recover;
   if (plan.parts == 0) return;
   with_dtype(out.dtype, [&](auto type) {
     using T = decltype(type);
@@ -229,7 +245,9 @@ void run(const char* name, const Plan& plan, const TensorView& out, void* stream
     auto* kernel = plan.planes ? modulate_kernel<T, PASS, true, 1> : modulate_kernel<T, PASS, false, 1>;
     if (plan.vectors)
       kernel = plan.planes ? modulate_kernel<T, PASS, true, kOfPlane> : modulate_kernel<T, PASS, false, kOfPixel>;
-    launch(name, kernel, grid, plan.block, stream, plan.problem);
+    const Numbers<T> n =
+        numbers<T>(PASS != Pass::forward, act_of(settings.act), settings.alpha, settings.gain, settings.clamp);
+    launch(name, kernel, grid, plan.block, stream, plan.problem, n);
   });
 }
 
@@ -237,14 +255,13 @@ void modulate(TensorView x, TensorView s, TensorView noise, TensorView strength,
               double alpha, double gain, double clamp, bool recover, TensorView y, TensorView, void* stream) {
   Plan plan = gan_fast::plan(Pass::forward, {x, s, noise, b}, y);
   Problem& p = plan.problem;
-  set(p, {act, alpha, gain, clamp, recover});
   p.v = x.data;
   p.s = s.data;
   p.noise = noise.data;
   p.strength = strength.data;
   p.b = b.data;
   p.out = y.data;
-  run<Pass::forward>("modulate", plan, y, stream);
+  run<Pass::forward>("modulate", plan, {act, alpha, gain, clamp, recover}, y, stream);
 }
 
 // With `recover` x only stands for the input: it holds nothing.
@@ -254,9 +271,8 @@ void modulate_grad(TensorView dy, TensorView y, TensorView s, TensorView noise, 
                    double alpha, double gain, double clamp, bool recover, bool sums, TensorView dx, TensorView totals,
                    TensorView scratch, void* stream) {
   x = kept(x, recover);
-  Plan plan = gan_fast::plan(Pass::grad, {dy, y, s, noise, x}, dx);
+  Plan plan = gan_fast::plan(Pass::grad, {dy, y, s, noise, x}, dx, sums);
   Problem& p = plan.problem;
-  set(p, {act, alpha, gain, clamp, recover});
   p.v = dy.data;
   p.y = y.data;
   p.x = x.data;
@@ -264,7 +280,7 @@ void modulate_grad(TensorView dy, TensorView y, TensorView s, TensorView noise, 
   p.noise = noise.data;
   p.out = dx.data;
   if (sums) p.sums = plan.parts == 1 ? totals.data : scratch.data;
-  run<Pass::grad>("modulate_grad", plan, dx, stream);
+  run<Pass::grad>("modulate_grad", plan, {act, alpha, gain, clamp, recover}, dx, stream);
   if (!sums || plan.parts == 1) return;
   if (dx.dtype == DType::f64)
     sum_rows<double>("modulate_grad", scratch, totals, plan.parts, 3 * p.planes, stream);
@@ -275,7 +291,7 @@ void modulate_grad(TensorView dy, TensorView y, TensorView s, TensorView noise, 
 int64_t modulate_grad_scratch(TensorView dy, TensorView y, TensorView s, TensorView noise, TensorView x,
                               std::string_view, double, double, double, bool recover, bool sums, TensorView dx,
                               TensorView totals) {
-  const Plan plan = gan_fast::plan(Pass::grad, {dy, y, s, noise, kept(x, recover)}, dx);
+  const Plan plan = gan_fast::plan(Pass::grad, {dy, y, s, noise, kept(x, recover)}, dx, sums);
   return sums && plan.parts > 1 ? plan.parts * totals.numel() * element_bytes(totals.dtype) : 0;
 }
 
@@ -285,7 +301,6 @@ void modulate_tangent(TensorView, TensorView w, TensorView y, TensorView s, Tens
   x = kept(x, recover);
   Plan plan = gan_fast::plan(Pass::tangent, {w, y, s, r, noise, x}, ddy);
   Problem& p = plan.problem;
-  set(p, {act, alpha, gain, clamp, recover});
   p.v = w.data;
   p.y = y.data;
   p.x = x.data;
@@ -293,7 +308,7 @@ void modulate_tangent(TensorView, TensorView w, TensorView y, TensorView s, Tens
   p.r = r.data;
   p.noise = noise.data;
   p.out = ddy.data;
-  run<Pass::tangent>("modulate_tangent", plan, ddy, stream);
+  run<Pass::tangent>("modulate_tangent", plan, {act, alpha, gain, clamp, recover}, ddy, stream);
 }
 
 GAN_FAST_LAUNCHER(modulate)

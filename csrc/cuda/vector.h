@@ -4,7 +4,9 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <stdexcept>
 #include <type_traits>
 
@@ -76,6 +78,119 @@ __device__ __forceinline__ void store(T* p, const Vec<T, SIZE>& v, bool vectors,
     for (int j = 0; j < SIZE; ++j)
       if (j * stride < left) p[j * stride] = v.v[j];
   }
+}
+
+// SIZE neighbours in the registers that they are moved in: halves lie in pairs, which most instructions take at once.
+template <typename T, int SIZE>
+struct alignas(sizeof(T) * SIZE) Packed {
+  static constexpr bool kPairs = sizeof(T) == 2 && SIZE % 2 == 0;
+  static constexpr int kWords = kPairs ? SIZE / 2 : SIZE;
+  using Word = std::conditional_t<kPairs, uint32_t, T>;
+  Word w[kWords];
+};
+
+template <typename T>
+using PairOf = std::conditional_t<std::is_same_v<T, __half>, __half2, __nv_bfloat162>;
+
+template <typename T>
+__device__ __forceinline__ PairOf<T> pair_of(uint32_t word) {
+  PairOf<T> pair;
+  memcpy(&pair, &word, sizeof pair);
+  return pair;
+}
+
+template <typename P>
+__device__ __forceinline__ uint32_t word_of(P pair) {
+  uint32_t word;
+  memcpy(&word, &pair, sizeof word);
+  return word;
+}
+
+__device__ __forceinline__ float magnitude(float x) { return fabsf(x); }
+__device__ __forceinline__ double magnitude(double x) { return fabs(x); }
+
+// In one load; zeros where they are not wanted, as where there is no tensor.
+template <typename T, int SIZE>
+__device__ __forceinline__ Packed<T, SIZE> load_if(bool wanted, const T* p, int64_t at) {
+  Packed<T, SIZE> v = {};
+  if (wanted) v = *reinterpret_cast<const Packed<T, SIZE>*>(p + at);
+  return v;
+}
+
+template <typename T, int SIZE>
+__device__ __forceinline__ void store_if(bool wanted, T* p, const Packed<T, SIZE>& v) {
+  if (!wanted) return;
+  if constexpr (v.kPairs && sizeof v == 8) {  // else the compiler may store word by word
+    uint64_t both;
+    memcpy(&both, &v, sizeof both);
+    *reinterpret_cast<uint64_t*>(p) = both;
+  } else {
+    *reinterpret_cast<Packed<T, SIZE>*>(p) = v;
+  }
+}
+
+// As they are computed with. A bfloat16 is the upper half of a float.
+template <typename T, int SIZE>
+__device__ __forceinline__ void widen(const Packed<T, SIZE>& v, Computed<T> (&wide)[SIZE]) {
+#pragma unroll
+  for (int i = 0; i < v.kWords; ++i) {
+    if constexpr (!v.kPairs) {
+      wide[i] = computed(v.w[i]);
+    } else if constexpr (std::is_same_v<T, __half>) {
+      const float2 pair = __half22float2(pair_of<T>(v.w[i]));
+      wide[2 * i] = pair.x;
+      wide[2 * i + 1] = pair.y;
+    } else {
+      wide[2 * i] = __uint_as_float(v.w[i] << 16);
+      wide[2 * i + 1] = __uint_as_float(v.w[i] & 0xffff0000u);
+    }
+  }
+}
+
+// As they are stored.
+template <typename T, int SIZE>
+__device__ __forceinline__ Packed<T, SIZE> packed(const Computed<T> (&wide)[SIZE]) {
+  Packed<T, SIZE> v;
+#pragma unroll
+  for (int i = 0; i < v.kWords; ++i) {
+    if constexpr (!v.kPairs)
+      v.w[i] = stored<T>(wide[i]);
+    else if constexpr (std::is_same_v<T, __half>)
+      v.w[i] = word_of(__floats2half2_rn(wide[2 * i], wide[2 * i + 1]));
+    else
+      v.w[i] = word_of(__floats2bfloat162_rn(wide[2 * i], wide[2 * i + 1]));
+  }
+  return v;
+}
+
+// Limited to [low, high]; NaN stays NaN.
+template <typename T, int SIZE>
+__device__ __forceinline__ Packed<T, SIZE> limited(Packed<T, SIZE> v, T low, T high) {
+#pragma unroll
+  for (int i = 0; i < v.kWords; ++i) {
+    if constexpr (v.kPairs) {
+      const PairOf<T> lowest{low, low}, highest{high, high};
+      v.w[i] = word_of(__hmin2_nan(__hmax2_nan(pair_of<T>(v.w[i]), lowest), highest));
+    } else {
+      const Computed<T> x = computed(v.w[i]), lowest = computed(low), highest = computed(high);
+      const Computed<T> raised = x < lowest ? lowest : x;
+      v.w[i] = stored<T>(raised > highest ? highest : raised);
+    }
+  }
+  return v;
+}
+
+// v, but 0 where |y| reaches the clamp, which a NaN never does.
+template <typename T, int SIZE>
+__device__ __forceinline__ Packed<T, SIZE> masked(Packed<T, SIZE> v, const Packed<T, SIZE>& y, T clamp) {
+#pragma unroll
+  for (int i = 0; i < v.kWords; ++i) {
+    if constexpr (v.kPairs)
+      v.w[i] &= ~__hge2_mask(__habs2(pair_of<T>(y.w[i])), PairOf<T>{clamp, clamp});
+    else
+      v.w[i] = magnitude(computed(y.w[i])) >= computed(clamp) ? T{} : v.w[i];
+  }
+  return v;
 }
 
 // Calls f with a value of the element type.

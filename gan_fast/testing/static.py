@@ -256,6 +256,10 @@ LIMITS = (
     _triton(r"upfirdn2d_window_kernel down2 bfloat16 channels_last", 168, 72, 8, loads=88),
     _triton(r"upfirdn2d_window_kernel (up2|fir|down2) .* contiguous", 168, 0, 2),
     _triton(r"upfirdn2d_(window_)?kernel", 168),
+    # <type, order, slopes, noise, pixels, elements of a vector>; two tiles in flight
+    _cuda(r"^bias_act_kernel<\w+, .*, 1>", 64),
+    _cuda(r"^bias_act_kernel<\w+, 0, true", 64, 2, 2),
+    _cuda(r"^bias_act_kernel<\w+, 1, true", 64, 4, 2),
     _cuda(r"^bias_act_kernel<\w+, 0", 64, 1, 1),
     _cuda(r"^bias_act_kernel<\w+, 1", 64, 2, 1),
     _cuda(r"^bias_act_kernel<\w+, 2", 64, 3, 1),

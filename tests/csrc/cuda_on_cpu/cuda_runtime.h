@@ -36,6 +36,10 @@ struct dim3 {
   dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
 
+struct float2 {
+  float x, y;
+};
+
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace cuda_on_cpu {
@@ -165,6 +169,9 @@ void run(dim3 grid, dim3 block, Kernel&& kernel) {
   for (unsigned t = 0; t < m.threads; ++t) to_fibre(t);
 }
 
+inline float min_nan(float a, float b) { return a != a || a < b ? a : b; }
+inline float max_nan(float a, float b) { return a != a || a > b ? a : b; }
+
 template <typename T>
 T exchange(unsigned mask, T value, unsigned from_lane) {
   static_assert(sizeof(T) <= 16, "a shuffle moves at most 16 bytes");
@@ -216,6 +223,11 @@ inline unsigned long long atomicAdd(unsigned long long* to, unsigned long long v
   const unsigned long long before = *to;
   *to += value;
   return before;
+}
+inline float __uint_as_float(unsigned bits) {
+  float f;
+  std::memcpy(&f, &bits, sizeof f);
+  return f;
 }
 inline int __clz(int v) { return v ? __builtin_clz(v) : 32; }
 

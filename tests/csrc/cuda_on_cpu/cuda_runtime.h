@@ -27,6 +27,7 @@
 #define __forceinline__ inline
 #define __grid_constant__
 #define __launch_bounds__(...)
+#define GAN_FAST_DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(cuda_on_cpu::machine.dynamic_shared)
 #define __shared__ static __attribute__((section("cuda_shared")))  // its kernel must have internal linkage
 
 extern "C" char __start_cuda_shared __attribute__((weak)), __stop_cuda_shared __attribute__((weak));
@@ -67,6 +68,8 @@ struct Machine {
   size_t host_stack_bytes = 0;
   unsigned threads = 0, current = 0, at_barrier = 0;
   unsigned at_shuffle[kMaxThreads / kWarp] = {};
+  char* dynamic_shared = nullptr;  // exactly as many bytes as the launch asks for
+  size_t dynamic_shared_bytes = 0;
   std::function<void()> kernel;
   bool launch_ends = false;
 };
@@ -130,6 +133,7 @@ __attribute__((no_sanitize("address", "undefined"), noinline)) inline void poiso
 inline void run_block() {
   Machine& m = machine;
   poison_shared_memory();
+  std::memset(m.dynamic_shared, 0xff, m.dynamic_shared_bytes);
   m.at_barrier = 0;
   std::memset(m.at_shuffle, 0, sizeof m.at_shuffle);
   for (unsigned t = 0; t < m.threads; ++t) m.fibres[t].state = State::ready;
@@ -148,8 +152,10 @@ inline void run_block() {
 }
 
 template <typename Kernel>
-void run(dim3 grid, dim3 block, Kernel&& kernel) {
+void run(dim3 grid, dim3 block, size_t shared_bytes, Kernel&& kernel) {
   Machine& m = machine;
+  m.dynamic_shared_bytes = shared_bytes;
+  m.dynamic_shared = static_cast<char*>(std::malloc(shared_bytes));
   m.threads = block.x * block.y * block.z;
   blockDim = block;
   gridDim = grid;
@@ -167,6 +173,7 @@ void run(dim3 grid, dim3 block, Kernel&& kernel) {
       }
   m.launch_ends = true;
   for (unsigned t = 0; t < m.threads; ++t) to_fibre(t);
+  std::free(m.dynamic_shared);
 }
 
 inline float min_nan(float a, float b) { return a != a || a < b ? a : b; }
@@ -240,6 +247,12 @@ struct cudaLaunchConfig_t {
   cudaStream_t stream = nullptr;
 };
 
+constexpr int kSharedOfBlock = 64 << 10;  // that every GPU grants
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+inline cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int value) {
+  return value <= kSharedOfBlock ? cudaSuccess : cudaErrorInvalidConfiguration;
+}
+
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline const char* cudaGetErrorString(cudaError_t) { return "invalid configuration argument"; }
 
@@ -250,6 +263,6 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
       || uint64_t(b.x) * b.y * b.z > cuda_on_cpu::kMaxThreads)
     return cudaErrorInvalidConfiguration;
   const std::tuple<Params...> values(args...);
-  cuda_on_cpu::run(g, b, [&] { std::apply(kernel, values); });
+  cuda_on_cpu::run(g, b, config->dynamicSmemBytes, [&] { std::apply(kernel, values); });
   return cudaSuccess;
 }

@@ -120,12 +120,13 @@ __device__ __forceinline__ Packed<T, SIZE> load_if(bool wanted, const T* p, int6
 template <typename T, int SIZE>
 __device__ __forceinline__ void store_if(bool wanted, T* p, const Packed<T, SIZE>& v) {
   if (!wanted) return;
-  if constexpr (v.kPairs && sizeof v == 8) {  // else the compiler may store word by word
-    uint64_t both;
-    memcpy(&both, &v, sizeof both);
-    *reinterpret_cast<uint64_t*>(p) = both;
-  } else {
+  if constexpr (sizeof v < 8) {
     *reinterpret_cast<Packed<T, SIZE>*>(p) = v;
+  } else {  // by the instruction's name: left to the compiler, some are cut into words
+    using Words = std::conditional_t<sizeof v == 8, uint2, uint4>;
+    Words words;
+    memcpy(&words, &v, sizeof words);
+    __stwb(reinterpret_cast<Words*>(p), words);
   }
 }
 

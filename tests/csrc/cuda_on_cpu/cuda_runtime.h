@@ -40,6 +40,17 @@ struct dim3 {
 struct float2 {
   float x, y;
 };
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
+template <typename T>
+void __stwb(T* to, T value) {
+  *to = value;
+}
 
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 

@@ -55,7 +55,7 @@ def test_triton(op: str, tmp_path: Path) -> None:
 # as many as are to be built
 KERNELS = {
     "bias_act": 20,  # three orders and the first with noise, in four element types; the second stage of the sums
-    "filtered_lrelu": 22,  # six that start() names, in three types, and the general kernel, in four
+    "filtered_lrelu": 28,  # seven of strips and the one of one tap, in three types, and the general kernel, in four
     "grid_sample": 20,  # sampling, its gradient in the points and three kernels of its adjoint, in four types
     "interpolate": 16,  # both in four types, by vectors and one by one
     "minibatch_stddev": 12,  # three orders in four types

@@ -114,11 +114,12 @@ template <int UP_, int DOWN_, int FU_, int FD_, bool SEPARABLE_UP_, bool SEPARAB
 struct Known {
   static constexpr int UP = UP_, DOWN = DOWN_, FU = FU_, FD = FD_, TILE_H = TILE_H_, TILE_W = TILE_W_;
   static constexpr bool SEPARABLE_UP = SEPARABLE_UP_, SEPARABLE_DOWN = SEPARABLE_DOWN_;
-  static bool is(const Problem& p) {
-    return p.up == UP && p.down == DOWN && p.fu_h == FU && p.fu_w == FU && p.fd_h == FD && p.fd_w == FD
-           && p.separable_up == SEPARABLE_UP && p.separable_down == SEPARABLE_DOWN;
-  }
 };
+template <typename K>
+bool is(const Problem& p) {
+  return p.up == K::UP && p.down == K::DOWN && p.fu_h == K::FU && p.fu_w == K::FU && p.fd_h == K::FD && p.fd_w == K::FD
+         && p.separable_up == K::SEPARABLE_UP && p.separable_down == K::SEPARABLE_DOWN;
+}
 using General = Known<0, 0, 0, 0, true, true, 0, 0>;
 
 template <typename A>
@@ -350,12 +351,13 @@ constexpr int kPhase = 8;  // elements between the phases of a 1-D filter, of at
 
 // A call that strips take. The filters are square, of kReach inputs a sample along an axis, and of kLive outputs.
 template <int UP_, int DOWN_, int FU_, int FD_, bool SEPARABLE_UP_, bool SEPARABLE_DOWN_>
-struct Strip : Known<UP_, DOWN_, FU_, FD_, SEPARABLE_UP_, SEPARABLE_DOWN_, 0, 0> {
+struct Strip {
+  static constexpr int UP = UP_, DOWN = DOWN_, FU = FU_, FD = FD_;
+  static constexpr bool SEPARABLE_UP = SEPARABLE_UP_, SEPARABLE_DOWN = SEPARABLE_DOWN_;
   static constexpr int kReach = FU_ / UP_, kLive = FD_ / DOWN_;
   static constexpr int kRowsIn = kChunk / UP_, kRowsOut = kChunk / DOWN_;
   static constexpr int kUpTaps = SEPARABLE_UP_ ? UP_ * kPhase : FU_ * FU_;
   static constexpr int kDownTaps = SEPARABLE_DOWN_ ? DOWN_ * kPhase + FD_ : FD_ * FD_;  // in order as well
-  static constexpr int kSkews = UP_ < DOWN_ ? UP_ : DOWN_;
   // of a block at most, and blocks a multiprocessor: as registers and, for the grid's rows, shared memory allow
   static constexpr int kThreads = SEPARABLE_DOWN_ ? 256 : 128, kBlocks = SEPARABLE_DOWN_ ? 2 : 3;
   static_assert(FU_ % UP_ == 0 && FD_ % DOWN_ == 0 && kLive <= 6 && kUpTaps % kQuad == 0 && kDownTaps % kQuad == 0, "");
@@ -576,7 +578,7 @@ __global__ void __launch_bounds__(K::kThreads, K::kBlocks) filtered_lrelu_strip_
       }
     };
     if constexpr (K::SEPARABLE_DOWN) {
-      with_constant<K::kSkews>(size.skew, [&](auto constant) {
+      with_constant<(UP < DOWN ? UP : DOWN)>(size.skew, [&](auto constant) {
         walk([&](int t, const Quad& v) { downsample_along(constant, t, t / DOWN, v); });
       });
     } else {
@@ -624,7 +626,7 @@ __global__ void __launch_bounds__(K::kThreads, K::kBlocks) filtered_lrelu_strip_
       for (int r = 0; r < kRows; ++r)
         activate(u[r], bits >> 8 * r, owned(row) >> r & 1, signs_at(row) + r * p.sign_strides.h);
       if constexpr (K::SEPARABLE_DOWN) {
-        with_constant<K::kSkews>(size.skew, [&](auto constant) {
+        with_constant<(UP < DOWN ? UP : DOWN)>(size.skew, [&](auto constant) {
 #pragma unroll
           for (int r = 0; r < kRows; ++r) downsample_along(constant, r, (t + r) / DOWN, u[r]);
         });
@@ -827,7 +829,7 @@ void start_strips(const char* name, Problem p, void* stream) {
 
 template <typename T, typename K, typename... More>
 void start_first(const char* name, const Problem& p, void* stream) {
-  if (K::is(p)) return start_strips<T, K>(name, p, stream);
+  if (is<K>(p)) return start_strips<T, K>(name, p, stream);
   if constexpr (sizeof...(More) > 0)
     start_first<T, More...>(name, p, stream);
   else
@@ -841,7 +843,7 @@ void start(const char* name, const Problem& p, void* stream) {
   if constexpr (sizeof(T) == 8) {
     start_general<T>(name, p, stream);
   } else {
-    if (Pointwise::is(p)) return start_tiles<T, Pointwise>(name, p, stream);
+    if (is<Pointwise>(p)) return start_tiles<T, Pointwise>(name, p, stream);
     start_first<T, Strip<2, 2, 12, 12, true, true>, Strip<4, 2, 24, 12, true, true>, Strip<2, 4, 12, 24, true, true>,
                 Strip<2, 2, 12, 12, true, false>, Strip<4, 2, 24, 12, true, false>, Strip<2, 2, 12, 12, false, true>,
                 Strip<2, 4, 12, 24, false, true>>(name, p, stream);

@@ -3,13 +3,15 @@
 // Coordinates along an axis, with taps as those of a correlation:
 //   grid    k: u[k] = sum over a of fu[a] z[k + a - x0], where z[i up] = x[i], else 0
 //   input   i meets k through tap a = i up + x0 - k
-//   unit    the `up` samples that meet the same inputs; q of unit i is k = x0 + (i - 1) up + 1 + q, whose taps of inputs
+//   unit    the `up` samples that meet the same inputs; q of unit i is k = x0 + (i - 1) up + 1 + q, whose taps of
+//   inputs
 //           i, i + 1, ... are up - 1 - q, 2 up - 1 - q, ...
 //   output  j: y[j] = sum over a of fd[a] v[j down + a]
 // Columns of the grid are made four at a time: the signs of four are a byte.
 //
 // strips  the layers of StyleGAN3 and their adjoints. A block walks down a strip of a few planes, kChunk rows of the
-//         grid at a time; a thread has four columns of the grid. Between walkers and their neighbours lies shared memory:
+//         grid at a time; a thread has four columns of the grid. Between walkers and their neighbours lies shared
+//         memory:
 //                                            1-D filter                    2-D filter
 //           x + b                            input [rows_in, in_pitch]     input, of two chunks
 //           upsampled across                 rows  [rows_in, pitch]
@@ -18,7 +20,8 @@
 //           downsampled across               y                             y, of the grid
 //         Along the strip what filters have yet to meet stays in registers: the last rows when upsampling, the sums of
 //         outputs that are not complete when downsampling.
-// tiles   everything else: a block makes a tile of outputs of one plane, which begins at sample `tile down` of the grid;
+// tiles   everything else: a block makes a tile of outputs of one plane, which begins at sample `tile down` of the
+// grid;
 //         what is before `r`, the phase of that sample, is a multiple of up. Stages, with a barrier after each:
 //                                            of 1-D filters                of 2-D filters
 //           x + b                            input    [in_h, in_w]         input
@@ -111,11 +114,12 @@ template <int UP_, int DOWN_, int FU_, int FD_, bool SEPARABLE_UP_, bool SEPARAB
 struct Known {
   static constexpr int UP = UP_, DOWN = DOWN_, FU = FU_, FD = FD_, TILE_H = TILE_H_, TILE_W = TILE_W_;
   static constexpr bool SEPARABLE_UP = SEPARABLE_UP_, SEPARABLE_DOWN = SEPARABLE_DOWN_;
-  static bool is(const Problem& p) {
-    return p.up == UP && p.down == DOWN && p.fu_h == FU && p.fu_w == FU && p.fd_h == FD && p.fd_w == FD
-           && p.separable_up == SEPARABLE_UP && p.separable_down == SEPARABLE_DOWN;
-  }
 };
+template <typename K>
+bool is(const Problem& p) {
+  return p.up == K::UP && p.down == K::DOWN && p.fu_h == K::FU && p.fu_w == K::FU && p.fd_h == K::FD && p.fd_w == K::FD
+         && p.separable_up == K::SEPARABLE_UP && p.separable_down == K::SEPARABLE_DOWN;
+}
 using General = Known<0, 0, 0, 0, true, true, 0, 0>;
 
 template <typename A>
@@ -163,14 +167,16 @@ __device__ __forceinline__ void for_taps(int first, int taps, int up, F&& f) {
   }
 }
 
-// v of a pre-activation, and its code. NaN passes every comparison, so that it is not clamped.
+// v of a pre-activation; its code, times `one`, is added to codes. NaN passes every comparison, so that it is not
+// clamped.
 template <typename A>
-__device__ __forceinline__ A activated(A u, const Activation<A>& act, unsigned& code) {
+__device__ __forceinline__ A activated(A u, const Activation<A>& act, unsigned one, unsigned& codes) {
   const bool positive = u > A(0);
   const A v = u * (positive ? act.gain : act.below);
-  const bool over = (v < A(0) ? -v : v) >= act.clamp;
-  code = over ? 2 : positive ? 0 : 1;
-  return over ? (v < A(0) ? -act.clamp : act.clamp) : v;
+  const bool over = fabs(v) >= act.clamp;
+  const unsigned unclamped = positive ? 0 : one;
+  codes += over ? 2 * one : unclamped;
+  return over ? copysign(act.clamp, v) : v;
 }
 
 // v of a pre-activation whose code is known: 3 is that of samples without signs.
@@ -281,9 +287,7 @@ __global__ void __launch_bounds__(kThreads) filtered_lrelu_tile_kernel(const Pro
       unsigned bits = 0;
 #pragma unroll
       for (int j = 0; j < kQuad; ++j) {
-        unsigned code;
-        u.v[j] = activated(u.v[j] * up_gain, act, code);
-        bits |= code << 2 * j;
+        u.v[j] = activated(u.v[j] * up_gain, act, 1u << 2 * j, bits);
       }
       // tiles share a few rows and columns of the grid: each writes those that are its own
       const int sign_row = along.grid + row, byte = across.grid / kQuad + k / kQuad;
@@ -340,20 +344,22 @@ __global__ void __launch_bounds__(kThreads) filtered_lrelu_tile_kernel(const Pro
 
 // ------------------------------------------------------------------------------------------------------------ strips
 
-constexpr int kStripThreads = 256;
 constexpr int kStripBytes = 64 * 1024;  // that every GPU lets a block have
 constexpr int kChunk = 12;              // rows of the grid, at the end of which registers are where they began
 
-constexpr int kPhase = 8;               // elements between the phases of a 1-D filter, of at most six taps each
+constexpr int kPhase = 8;  // elements between the phases of a 1-D filter, of at most six taps each
 
 // A call that strips take. The filters are square, of kReach inputs a sample along an axis, and of kLive outputs.
 template <int UP_, int DOWN_, int FU_, int FD_, bool SEPARABLE_UP_, bool SEPARABLE_DOWN_>
-struct Strip : Known<UP_, DOWN_, FU_, FD_, SEPARABLE_UP_, SEPARABLE_DOWN_, 0, 0> {
+struct Strip {
+  static constexpr int UP = UP_, DOWN = DOWN_, FU = FU_, FD = FD_;
+  static constexpr bool SEPARABLE_UP = SEPARABLE_UP_, SEPARABLE_DOWN = SEPARABLE_DOWN_;
   static constexpr int kReach = FU_ / UP_, kLive = FD_ / DOWN_;
   static constexpr int kRowsIn = kChunk / UP_, kRowsOut = kChunk / DOWN_;
   static constexpr int kUpTaps = SEPARABLE_UP_ ? UP_ * kPhase : FU_ * FU_;
   static constexpr int kDownTaps = SEPARABLE_DOWN_ ? DOWN_ * kPhase + FD_ : FD_ * FD_;  // in order as well
-  static constexpr int kSkews = UP_ < DOWN_ ? UP_ : DOWN_;
+  // of a block at most, and blocks a multiprocessor: as registers and, for the grid's rows, shared memory allow
+  static constexpr int kThreads = SEPARABLE_DOWN_ ? 256 : 128, kBlocks = SEPARABLE_DOWN_ ? 2 : 3;
   static_assert(FU_ % UP_ == 0 && FD_ % DOWN_ == 0 && kLive <= 6 && kUpTaps % kQuad == 0 && kDownTaps % kQuad == 0, "");
   static_assert(kChunk % UP_ == 0 && kChunk % DOWN_ == 0 && kReach % kRowsIn == 0 && kReach <= 6 && FD_ <= 2 * kChunk,
                 "");
@@ -383,13 +389,12 @@ struct Held {
   __device__ __forceinline__ float operator[](int i) const { return v[i / SIZE].v[i % SIZE]; }
 };
 
-// Taps phase, phase + factor, ... of a 1-D filter: loaded where they are used, for all threads at once, as registers hold
-// what a thread has of the grid.
+// Taps phase, phase + factor, ... of a 1-D filter: loaded where they are used, for all threads at once, as registers
+// hold what a thread has of the grid.
 __device__ __forceinline__ Held<kPhase> taps_of(const float* f, int phase) { return Held<kPhase>(f + phase * kPhase); }
 
-// At most 128 registers: sixteen warps a multiprocessor.
 template <typename T, typename K>
-__global__ void __launch_bounds__(kStripThreads, 2) filtered_lrelu_strip_kernel(const Problem p) {
+__global__ void __launch_bounds__(K::kThreads, K::kBlocks) filtered_lrelu_strip_kernel(const Problem p) {
   using Quad = Vec<float, kQuad>;
   constexpr int UP = K::UP, DOWN = K::DOWN, FU = K::FU, FD = K::FD, kReach = K::kReach, kLive = K::kLive;
   constexpr int kRowsIn = K::kRowsIn, kRowsOut = K::kRowsOut;
@@ -467,8 +472,7 @@ __global__ void __launch_bounds__(kStripThreads, 2) filtered_lrelu_strip_kernel(
             for (int i = 0; i < kReach; ++i) u[j / kQuad].v[j % kQuad] += taps[i] * in[(kLead + j) / UP + i];
         }
 #pragma unroll
-        for (int j = 0; j < 2; ++j)
-          *reinterpret_cast<Quad*>(rows + r * size.pitch + at(2 * of_half + j)) = u[j];
+        for (int j = 0; j < 2; ++j) *reinterpret_cast<Quad*>(rows + r * size.pitch + at(2 * of_half + j)) = u[j];
       }
     });
   };
@@ -480,14 +484,15 @@ __global__ void __launch_bounds__(kStripThreads, 2) filtered_lrelu_strip_kernel(
   // tiles share a few rows and columns of the grid: each writes those that are its own
   const bool own_column = inside && p.write_signs && byte < p.sign_bytes
                           && (quad * kQuad < p.tile_w * DOWN || tile_x == p.tiles_across - 1);
-  const int own_end =
-      !own_column ? row0
-      : tile_y == p.tiles_along - 1 || row0 + p.tile_h * DOWN > p.sign_h ? p.sign_h : row0 + p.tile_h * DOWN;
+  const int own_end = !own_column                                                        ? row0
+                      : tile_y == p.tiles_along - 1 || row0 + p.tile_h * DOWN > p.sign_h ? p.sign_h
+                                                                                         : row0 + p.tile_h * DOWN;
   const int place = at(quad);
 
+  const auto signs_at = [&](int row) { return signs + row * p.sign_strides.h + byte * p.sign_strides.w; };
   const auto signs_of = [&](int row) {  // of four rows, a byte each
     unsigned bits = 0;
-    const uint8_t* from = signs + (row + p.sign_y) * p.sign_strides.h + byte * p.sign_strides.w;
+    const uint8_t* from = signs_at(row + p.sign_y);
     const bool here = inside && byte >= 0 && byte < p.sign_bytes;
     const bool next = inside && byte + 1 >= 0 && byte + 1 < p.sign_bytes;
 #pragma unroll
@@ -499,20 +504,19 @@ __global__ void __launch_bounds__(kStripThreads, 2) filtered_lrelu_strip_kernel(
     }
     return bits;
   };
-  const auto activate = [&](Quad& u, unsigned bits, int row) {
+  const auto owned = [&](int row) {  // rows from here on whose signs this thread writes, a bit each
+    const int from = row < row0 ? row0 - row : 0, to = own_end - row < kChunk ? own_end - row : kChunk;
+    return to > from ? (1u << to) - (1u << from) : 0u;
+  };
+  const auto activate = [&](Quad& u, unsigned bits, bool own, uint8_t* to) {
     if (p.read_signs) {
 #pragma unroll
       for (int j = 0; j < kQuad; ++j) u.v[j] = activated_as(bits >> 2 * j, u.v[j], act);
     } else {
       unsigned made = 0;
 #pragma unroll
-      for (int j = 0; j < kQuad; ++j) {
-        unsigned code;
-        u.v[j] = activated(u.v[j], act, code);
-        made |= code << 2 * j;
-      }
-      if (row >= row0 && row < own_end)
-        signs[row * p.sign_strides.h + byte * p.sign_strides.w] = static_cast<uint8_t>(made);
+      for (int j = 0; j < kQuad; ++j) u.v[j] = activated(u.v[j], act, 1u << 2 * j, made);
+      if (own) *to = static_cast<uint8_t>(made);
     }
   };
 
@@ -552,6 +556,8 @@ __global__ void __launch_bounds__(kStripThreads, 2) filtered_lrelu_strip_kernel(
 #pragma unroll
       for (int i = 0; i < kChunk / 4; ++i) bits[i] = signs_of(row + 4 * i);
     }
+    const unsigned own = owned(row);
+    uint8_t* to = signs_at(row);
     const auto walk = [&](auto&& take) {
 #pragma unroll
       for (int r = 0; r < kRowsIn; ++r) {
@@ -565,13 +571,14 @@ __global__ void __launch_bounds__(kStripThreads, 2) filtered_lrelu_strip_kernel(
           for (int i = 0; i < kReach; ++i)
 #pragma unroll
             for (int j = 0; j < kQuad; ++j) u.v[j] += taps[i] * window[i].v[j];
-          activate(u, bits[t / 4] >> 8 * (t % 4), row + t);
+          activate(u, bits[t / 4] >> 8 * (t % 4), own >> t & 1, to);
+          to += p.sign_strides.h;
           take(t, u);
         }
       }
     };
     if constexpr (K::SEPARABLE_DOWN) {
-      with_constant<K::kSkews>(size.skew, [&](auto constant) {
+      with_constant<(UP < DOWN ? UP : DOWN)>(size.skew, [&](auto constant) {
         walk([&](int t, const Quad& v) { downsample_along(constant, t, t / DOWN, v); });
       });
     } else {
@@ -616,9 +623,10 @@ __global__ void __launch_bounds__(kStripThreads, 2) filtered_lrelu_strip_kernel(
         }
       });
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) activate(u[r], bits >> 8 * r, row + r);
+      for (int r = 0; r < kRows; ++r)
+        activate(u[r], bits >> 8 * r, owned(row) >> r & 1, signs_at(row) + r * p.sign_strides.h);
       if constexpr (K::SEPARABLE_DOWN) {
-        with_constant<K::kSkews>(size.skew, [&](auto constant) {
+        with_constant<(UP < DOWN ? UP : DOWN)>(size.skew, [&](auto constant) {
 #pragma unroll
           for (int r = 0; r < kRows; ++r) downsample_along(constant, r, (t + r) / DOWN, u[r]);
         });
@@ -647,8 +655,7 @@ __global__ void __launch_bounds__(kStripThreads, 2) filtered_lrelu_strip_kernel(
   const auto row_met = [&](const float* row) {
     Held<kMet> v;
 #pragma unroll
-    for (int i = 0; i * kQuad < kMet; ++i)
-      v.v[i] = *reinterpret_cast<const Quad*>(row + at(of_half * DOWN + i));
+    for (int i = 0; i * kQuad < kMet; ++i) v.v[i] = *reinterpret_cast<const Quad*>(row + at(of_half * DOWN + i));
     return v;
   };
   const auto downsample_across = [&](int chunk) {
@@ -777,8 +784,9 @@ int shared_bytes(const Strips& s) {
 // The strips' width and the planes of a block: those that need the fewest threads, whole warps of them.
 template <typename K>
 void fit_strips(Problem& p) {
-  // of channels_last, eight channels, which share the sectors of memory
-  const int fewest = p.channels_last ? std::min(p.channels, 8) : 1, most = p.channels_last ? 256 : 160;
+  // of channels_last, channels that share the sectors of memory; of planes, blocks small enough to take turns
+  const int fewest = p.channels_last ? std::min(p.channels, K::SEPARABLE_DOWN ? 8 : 4) : 1;
+  const int most = p.channels_last ? K::kThreads : std::min(K::kThreads, 160);
   double least = -1;
   Strips s{};
   for (int tiles = 1, tried = 0; tried < 5; ++tiles) {
@@ -821,7 +829,7 @@ void start_strips(const char* name, Problem p, void* stream) {
 
 template <typename T, typename K, typename... More>
 void start_first(const char* name, const Problem& p, void* stream) {
-  if (K::is(p)) return start_strips<T, K>(name, p, stream);
+  if (is<K>(p)) return start_strips<T, K>(name, p, stream);
   if constexpr (sizeof...(More) > 0)
     start_first<T, More...>(name, p, stream);
   else
@@ -835,7 +843,7 @@ void start(const char* name, const Problem& p, void* stream) {
   if constexpr (sizeof(T) == 8) {
     start_general<T>(name, p, stream);
   } else {
-    if (Pointwise::is(p)) return start_tiles<T, Pointwise>(name, p, stream);
+    if (is<Pointwise>(p)) return start_tiles<T, Pointwise>(name, p, stream);
     start_first<T, Strip<2, 2, 12, 12, true, true>, Strip<4, 2, 24, 12, true, true>, Strip<2, 4, 12, 24, true, true>,
                 Strip<2, 2, 12, 12, true, false>, Strip<4, 2, 24, 12, true, false>, Strip<2, 2, 12, 12, false, true>,
                 Strip<2, 4, 12, 24, false, true>>(name, p, stream);

@@ -264,10 +264,14 @@ LIMITS = (
     _cuda(r"^bias_act_kernel<\w+, 1", 64, 2, 1),
     _cuda(r"^bias_act_kernel<\w+, 2", 64, 3, 1),
     _cuda(r"^sum_rows_kernel", 64),
-    # three blocks of 256 threads a multiprocessor; of the general kernel, whose tiles fill 47 KiB, two
-    _cuda(r"^filtered_lrelu_kernel<\w+, Known<0", 128, wide_shared=2, chips=tuple(CHIPS)),
-    _cuda(r"^filtered_lrelu_kernel<\w+, Known<1", 80, shared=32 << 10, chips=tuple(CHIPS)),  # filters of one tap
-    _cuda(r"^filtered_lrelu_kernel", 80, wide_shared=2, shared=32 << 10, chips=tuple(CHIPS)),
+    # of the general kernel, whose tiles fill 47 KiB, two blocks a multiprocessor
+    _cuda(r"^filtered_lrelu_tile_kernel<\w+, Known<0", 128, wide_shared=2, chips=tuple(CHIPS)),
+    _cuda(r"^filtered_lrelu_tile_kernel", 80, shared=32 << 10, chips=tuple(CHIPS)),  # filters of one tap
+    # sixteen warps a multiprocessor; twelve where shared memory, which a launch asks for, holds rows of the grid
+    _cuda(r"^filtered_lrelu_strip_kernel<.* true, false>", 168, wide_shared=32, chips=tuple(CHIPS)),
+    # sm_80 spills a few
+    _cuda(r"^filtered_lrelu_strip_kernel<.*<2, 4, .* true, true>", 128, wide_shared=32, local=48, chips=tuple(CHIPS)),
+    _cuda(r"^filtered_lrelu_strip_kernel", 128, wide_shared=32, chips=tuple(CHIPS)),
     _cuda(r"^grid_sample_\w*kernel", 80),
     _cuda(r"^interpolate_\w*kernel<\w+, 1>", 64),
     _cuda(r"^interpolate_kernel", 64, 2, 1),

@@ -57,7 +57,7 @@ KERNELS = {
     # three orders over planes and pixels, by vectors and by elements, in four types; the first two with slopes, and
     # the first of those with noise, in three; the second stage of the sums
     "bias_act": 70,
-    "filtered_lrelu": 22,  # six that start() names, in three types, and the general kernel, in four
+    "filtered_lrelu": 28,  # seven of strips and the one of one tap, in three types, and the general kernel, in four
     "grid_sample": 21,  # sampling, its gradient in the points, three kernels of its adjoint, in four types; its unit
     "interpolate": 16,  # both in four types, by vectors and one by one
     "minibatch_stddev": 12,  # three orders in four types

@@ -23,7 +23,7 @@ BUILDS = ROOT / "build" / "cuda_on_cpu"
 MODULE = "_cuda_emulated"
 CXX = os.environ.get("CXX", "g++")
 variants: set[str] = set()  # kernels that launchers took, where they have a choice, and why
-FLAGS = ["-std=c++17", "-O1", "-g", "-fPIC", "-fvisibility=hidden", "-Wall", f"-I{ROOT / 'csrc'}"]
+FLAGS = ["-std=c++17", "-O0", "-g", "-fPIC", "-fvisibility=hidden", "-Wall", f"-I{ROOT / 'csrc'}"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 # shared memory is a section of its own, with guards between its variables
 DEVICE = ["-Wno-unknown-pragmas", f"-I{SHIM}", *SANITIZERS, "-fsanitize-sections=cuda_shared", "-x", "c++"]

@@ -5,7 +5,7 @@
 //
 // Memory is [images, H, W, pixel] vectors: planes of single elements (NCHW, an image is a channel), or images whose
 // pixels are vectors of channels (channels_last). `choose` says which kernel takes a call:
-//   planes     4x4 or 12 separable taps on planes: a thread marches down a vector of columns
+//   planes     4x4 taps on planes, or in float32 12 separable ones: a thread marches down a vector of columns
 //   pixels     3x3 or 4x4 taps on channels_last: a thread marches down two columns of 16 bytes of channels
 //   separable  any 1-D filter: rows filtered into shared memory, columns from there
 //   direct     everything: one output a thread
@@ -551,14 +551,14 @@ Choice choose(const Call& call) {
   const bool separable = call.problem.separable;
   const bool common_factors = x.up == y.up && x.down == y.down && x.up * x.down <= 2;
   const bool three = x.taps == 3 && y.taps == 3, four = x.taps == 4 && y.taps == 4;
-  const bool twelve = separable && x.taps == 12;
+  const bool twelve = separable && x.taps == 12 && call.dtype == DType::f32 && x.up * x.down == 2;
   Problem tiled = call.problem;
   const Variant generic = separable && x.taps > 2 && tile_separable(call, tiled) ? Variant::separable : Variant::direct;
   if (call.dtype == DType::f64) return {generic, "float64"};
   if (!common_factors) return {generic, "up and down are not 1 and 1, 2 and 1, or 1 and 2 on both axes"};
   if (call.in_planes) {
-    if (four || twelve) return {Variant::planes, "NCHW with 4x4 or 12 separable taps"};
-    return {generic, "the filter has neither 4x4 nor 12 separable taps"};
+    if (four || twelve) return {Variant::planes, "NCHW with 4x4 taps, or in float32 12 separable ones"};
+    return {generic, "the filter has neither 4x4 taps nor, in float32 to resample, 12 separable ones"};
   }
   if (!three && !four) return {generic, "channels_last with a filter other than 3x3 and 4x4"};
   if (!whole_pixels(call)) return {generic, "the channels are not whole vectors of 16 bytes"};
@@ -668,7 +668,9 @@ void upfirdn2d(TensorView x, TensorView f, Ints up, Ints down, Ints padding, boo
           constexpr int UP = up(), DOWN = down();
           const int taps = call.problem.across.taps;
           if (pixels) return (taps == 3 ? run_pixels<T, UP, DOWN, 3> : run_pixels<T, UP, DOWN, 4>)(call, stream);
-          (taps == 4 ? run_planes<T, UP, DOWN, 4, false> : run_planes<T, UP, DOWN, 12, true>)(call, stream);
+          if constexpr (std::is_same_v<T, float> && UP * DOWN == 2)  // as adaptive augmentation resamples images
+            if (taps == 12) return run_planes<T, UP, DOWN, 12, true>(call, stream);
+          run_planes<T, UP, DOWN, 4, false>(call, stream);
         });
     }
     const auto run = whole_pixels(call) ? run_generic<T, kVectorBytes / sizeof(T)> : run_generic<T, 1>;

@@ -376,6 +376,12 @@ def _module() -> Path | None:
     return path if all(s.stat().st_mtime <= path.stat().st_mtime for s in sources) else None
 
 
+def built_chips() -> tuple[str, ...]:
+    """The chips that the built CUDA module has code for; none where it was not built, or not of these sources."""
+    module = _module()
+    return () if module is None else tuple(chip for chip in CHIPS if chip in _cuobjdump(module, "-lelf"))
+
+
 @functools.cache
 def _module_kernels(chip: str) -> list[dict[str, Any]]:
     module = _module()

@@ -15,14 +15,14 @@ pytestmark = pytest.mark.skipif(
 )
 VARIANTS = {
     "upfirdn2d": (
-        "planes: NCHW with 4x4 or 12 separable taps",
+        "planes: NCHW with 4x4 taps, or in float32 12 separable ones",
         "pixels: channels_last with 3x3 or 4x4 taps",
         "separable: float64",
         "separable: up and down are not 1 and 1, 2 and 1, or 1 and 2 on both axes",
         "separable: channels_last with a filter other than 3x3 and 4x4",
         "direct: float64",
         "direct: the channels are not whole vectors of 16 bytes",
-        "direct: the filter has neither 4x4 nor 12 separable taps",
+        "direct: the filter has neither 4x4 taps nor, in float32 to resample, 12 separable ones",
     )
 }
 OPS = [path.stem for path in sorted(emulated.ROOT.glob("csrc/cuda/*.cu"))]

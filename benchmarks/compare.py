@@ -111,9 +111,22 @@ def _git(*arguments: str, check: bool = True) -> subprocess.CompletedProcess:
     return done
 
 
+def _modules() -> list[Path]:
+    """This tree's native modules, if they are as new as their sources."""
+    found = list((ROOT / "gan_fast").glob("_c*.so"))
+    sources = [ROOT / "setup.py", *(path for path in (ROOT / "csrc").rglob("*") if path.is_file())]
+    newest = max(path.stat().st_mtime for path in sources)
+    return [path for path in found if path.stat().st_mtime >= newest]
+
+
 def source_tree(revision: str) -> Path:
-    """A built source tree of a revision in .benchmarks/, with this tree's benchmarks; "." is this tree as it is."""
+    """A built source tree of a revision in .benchmarks/, with this tree's benchmarks; "." is this tree as it is.
+
+    Raises ValueError for a revision that there is not, and for "." if it was not built since its sources changed.
+    """
     if revision == ".":
+        if not _modules():
+            raise ValueError(f"{ROOT}: its native modules are older than csrc: build it first, pip install -e .")
         return ROOT
     commit = _git("rev-parse", "--verify", f"{revision}^{{commit}}").stdout.strip()
     tree = ROOT / ".benchmarks" / commit[:12]
@@ -122,7 +135,7 @@ def source_tree(revision: str) -> Path:
     shutil.copytree(ROOT / "benchmarks", tree / "benchmarks", dirs_exist_ok=True)
     shutil.copy(ROOT / "gan_fast" / "benchmarks.py", tree / "gan_fast")
     if _git("diff", "--quiet", commit, "--", "csrc", "setup.py", check=False).returncode == 0:
-        for module in (ROOT / "gan_fast").glob("_c*.so"):
+        for module in _modules():
             shutil.copy(module, tree / "gan_fast")
     if not list((tree / "gan_fast").glob("_c*.so")):
         environment = os.environ | ({} if torch.cuda.is_available() else {"GAN_FAST_CUDA": "0"})

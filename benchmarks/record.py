@@ -12,15 +12,18 @@ import subprocess
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 
 from gan_fast.ops.autotune import device_name
 from gan_fast.training.checkpoint import write_atomically
 
+T = TypeVar("T")
+
 FOLDER = Path(__file__).resolve().parent / "results"
 FORMAT = "gan_fast benchmark 1"
+FIGURES = "gan_fast figures 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +92,34 @@ class Results:
     format: str = FORMAT
 
 
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A time that was taken outside of a benchmark run."""
+
+    kind: str
+    name: str
+    us: float
+    gbs: float | None = None
+    tflops: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Times by which something was decided, and how they were taken: less than `Results` knows."""
+
+    format: str
+    device: str
+    driver: str
+    torch: str
+    triton: str
+    python: str
+    revision: str
+    date: str
+    how: str
+    rows: list[Figure]
+
+
 def revision() -> str:
     """The commit of the source tree, or the version of an installed package."""
     root = FOLDER.parents[1]
@@ -151,11 +182,20 @@ def write(results: Results, path: Path) -> None:
 
 def read(path: Path) -> Results:
     """Raises ValueError that names the file and what is wrong in it."""
+    return _read(path, Results, FORMAT)
+
+
+def read_figures(path: Path) -> Figures:
+    """Raises ValueError that names the file and what is wrong in it."""
+    return _read(path, Figures, FIGURES)
+
+
+def _read(path: Path, kind: type[T], expected: str) -> T:
     try:
         value = json.loads(path.read_text())
-        if isinstance(value, dict) and value.get("format", FORMAT) != FORMAT:
-            raise ValueError(f"format: got {value['format']!r}, takes {FORMAT!r}")
-        return _made(Results, value, "")
+        if isinstance(value, dict) and value.get("format", expected) != expected:
+            raise ValueError(f"format: got {value['format']!r}, takes {expected!r}")
+        return _made(kind, value, "")
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error}") from None
     except ValueError as error:

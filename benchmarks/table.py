@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 
 from gan_fast.benchmarks import record
 from gan_fast.benchmarks.cases import MODES
-from gan_fast.benchmarks.record import Machine, Results, Row, Timing
+from gan_fast.benchmarks.record import Figures, Machine, Results, Row, Timing
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = ("reference", "torch.compile", "plain PyTorch", "plain, given channels_last")
+FIGURES = "figures_"  # begins the kinds of tables that are made of figures
 MAIN_PHASE = {"R1": "D", "path length": "G"}
 # what a Markdown file shows of the ops: all modes of these, and of the last three the forward pass in channels_last
 SHOWN = (
@@ -159,6 +160,16 @@ def behind_table(results: Results) -> str:
     return "\n".join([*lines, "", heading(results.machine)])
 
 
+def figures_table(figures: Figures, kind: str) -> str:
+    lines = ["| what | us | GB/s | TFLOP/s | |", "|---|---|---|---|---|"]
+    for f in figures.rows:
+        if f.kind == kind:
+            rates = ("" if rate is None else f"{rate:.0f}" for rate in (f.gbs, f.tflops))
+            lines.append(f"| {f.name} | {f.us:.0f} | {' | '.join(rates)} | {f.note} |")
+    where = f"{figures.device}, driver {figures.driver}, torch {figures.torch}, Triton {figures.triton}"
+    return "\n".join([*lines, "", f"{where}, revision {figures.revision}, {figures.date}."])
+
+
 def has(kind: str, results: Results) -> bool:
     if kind in ("phases", "training"):
         return any(row.mode == kind.removesuffix("s") for row in results.rows)
@@ -178,11 +189,15 @@ def rewritten(text: str, files: Sequence[Path] = (), root: Path = ROOT) -> str:
 
     def block(found: re.Match) -> str:
         kind, name = found[1], found[2]
+        of_figures = kind.startswith(FIGURES)
         for path in files:
-            if has(kind, record.read(path)):
+            if not of_figures and has(kind, record.read(path)):
                 name = str(path.resolve().relative_to(root))
         if not name:
             return found[0]
+        if of_figures:
+            table = figures_table(record.read_figures(root / name), kind.removeprefix(FIGURES))
+            return f"<!-- {kind}: {name} -->\n{table}\n<!-- end -->"
         return f"<!-- {kind}: {name} -->\n{table_of(kind, record.read(root / name))}\n<!-- end -->"
 
     return BLOCK.sub(block, text)

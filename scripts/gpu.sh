@@ -2,7 +2,7 @@
 # Everything worth doing on a machine with a GPU, in order of value and within ten minutes.
 #
 #   make gpu                            with the python3 on PATH, which has what `needed` names below
-#   make gpu PARTS="tests bench"        only these, of: build doctor verify tests bench steps autotune kernels
+#   make gpu PARTS="tests bench"        only these, of: build doctor verify tests bench steps training kernels
 #   make gpu OUT=folder                 where logs, results and summary.txt go (runs/gpu)
 #   make gpu LIMIT=20                   seconds that a part may take, instead of its own limit
 #   PYTHON=/path/to/python make gpu
@@ -11,8 +11,8 @@
 # Needs no network and no virtual environment: the native modules are built into the source tree.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-all="build doctor verify tests bench steps autotune kernels"
-declare -A limits=([build]=150 [doctor]=20 [verify]=140 [tests]=105 [bench]=70 [steps]=60 [autotune]=35 [kernels]=20)
+all="build doctor verify tests bench steps training kernels"
+declare -A limits=([build]=75 [doctor]=15 [verify]=110 [tests]=90 [bench]=110 [steps]=130 [training]=50 [kernels]=15)
 parts=${PARTS:-$all}
 python=${PYTHON:-python3}
 mkdir -p "${OUT:=runs/gpu}"
@@ -68,31 +68,35 @@ tests() {
   local rest=(tests/ops tests/kernels/test_modulated_conv2d_kernels.py tests/test_layers.py tests/models)
   rest+=(tests/training/test_{capture,engine,health,prefetch}.py)
   "$python" -c 'import hypothesis, scipy' 2>/dev/null || rest+=(--ignore tests/ops/test_properties.py)
-  "$python" -m pytest -q --durations=10 "${rest[@]}" -k "$done_by_verify"
+  "$python" -c 'import xdist' 2>/dev/null && rest+=(-n 8)
+  OMP_NUM_THREADS=1 "$python" -m pytest -q --durations=10 "${rest[@]}" -k "$done_by_verify"
 }
+
+# What they autotune is a JSON file that a machine like this one can start from.
+export GAN_FAST_CACHE=$out/autotune
 
 bench() { needs_gpu && "$python" -m gan_fast bench --quick --json "$out/bench.json" --html "$out/bench.html"; }
 
-# with CUDA graphs and without: the engine's training of digits, and the phases of a network
-steps() { needs_gpu && "$python" -m gan_fast bench --quick --ops training,128px --json "$out/steps.json"; }
-
-# the fastest way of every call of a training step: the JSON file that a machine like this can start from
-autotune() {
-  needs_gpu
-  GAN_FAST_CACHE=$out/autotune "$python" - <<'END' && cat "$out"/autotune/*.json
-import torch
-from gan_fast.benchmarks import steps
-
-for network in steps.NETWORKS[:4]:
-    for bfloat16 in (False, True):
-        for phase in steps.phases(network, torch.device("cuda"), bfloat16).values():
-            phase()
-END
+# Phases of a network, with CUDA graphs and without. Triton compiles for minutes in one process, hence first in several,
+# whose autotuning, of a GPU that they share, is not kept.
+steps() {
+  needs_gpu || return
+  local phase pids=()
+  for phase in "G forward" "D forward" "R1" "path length" "step"; do
+    GAN_FAST_CACHE=$(mktemp -d) OMP_NUM_THREADS=1 "$python" -m gan_fast bench --ops paper256 \
+      --match "$phase bfloat16" --json "$(mktemp)" >/dev/null 2>&1 &
+    pids+=($!)
+  done
+  wait "${pids[@]}"
+  "$python" -m gan_fast bench --ops paper256 --match bfloat16 --json "$out/steps.json"
 }
+
+# The engine with the whole recipe, augmentation included.
+training() { needs_gpu && "$python" -m gan_fast bench --ops training --match paper256 --json "$out/training.json"; }
 
 kernels() { "$python" -m gan_fast kernels --backends cuda --chips "sm_${arch:-90}" --json "$out/kernels.json"; }
 
-export -f build doctor verify tests bench steps autotune kernels
+export -f build doctor verify tests bench steps training kernels
 for part in $parts; do
   echo "== $part"
   start=$SECONDS

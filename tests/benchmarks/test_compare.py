@@ -1,9 +1,13 @@
 """The verdict: a slow-down of 20 % is told, noise is not."""
 
+import os
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from gan_fast.benchmarks import compare as comparison
 from gan_fast.benchmarks.compare import compare
 from gan_fast.benchmarks.record import Results
 
@@ -35,3 +39,44 @@ def test_noise_is_what_unchanged_contenders_do(make_results: Callable[..., Resul
     found = compare([make_results(1, noise=0.3)], [make_results(2, {PLANTED: 1.2}, noise=0.3)])
     assert found.noise > 1.2
     assert not found.of("slower")
+
+
+BUILDS = "from pathlib import Path; Path('gan_fast/_cpu.so').write_text('built from ' + Path('csrc/a.cpp').read_text())"
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One commit of a tree whose setup.py writes what it was built from, and its module, just built."""
+    for folder in ("benchmarks", "csrc", "gan_fast"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "csrc" / "a.cpp").write_text("first")
+    (tmp_path / "gan_fast" / "benchmarks.py").write_text("")
+    (tmp_path / "benchmarks" / "cases.py").write_text("")
+    (tmp_path / "setup.py").write_text(BUILDS)
+    (tmp_path / ".gitignore").write_text("*.so\n.benchmarks/\n")
+    commit(tmp_path, "init", "-q")
+    (tmp_path / "gan_fast" / "_cpu.so").write_text("copied")
+    monkeypatch.setattr(comparison, "ROOT", tmp_path)
+    return tmp_path
+
+
+def commit(root: Path, *first: str) -> None:
+    who = ("-c", "user.name=n", "-c", "user.email=e")
+    for command in ((*first,) if first else (), ("add", "-A"), (*who, "commit", "-qm", "message")):
+        if command:
+            subprocess.run(["git", *command], cwd=root, check=True)
+
+
+def test_a_revision_takes_this_tree_s_module_only_if_it_was_built_from_its_sources(repository: Path) -> None:
+    tree = comparison.source_tree("HEAD")
+    assert (tree / "gan_fast" / "_cpu.so").read_text() == "copied"
+    assert comparison.source_tree(".") == repository
+    source = repository / "csrc" / "a.cpp"
+    source.write_text("second")
+    later = (repository / "gan_fast" / "_cpu.so").stat().st_mtime + 10
+    os.utime(source, (later, later))
+    commit(repository)
+    tree = comparison.source_tree("HEAD")
+    assert (tree / "gan_fast" / "_cpu.so").read_text() == "built from second"
+    with pytest.raises(ValueError, match="older than csrc"):
+        comparison.source_tree(".")

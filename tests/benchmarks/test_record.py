@@ -42,7 +42,20 @@ def test_an_unknown_field_is_refused(make_results: Callable[..., Results], tmp_p
         record.read(path)
 
 
-@pytest.mark.parametrize("path", sorted(record.FOLDER.glob("*.json")), ids=lambda p: p.stem)
+FIGURES = sorted(record.FOLDER.glob("*-figures.json"))
+RESULTS = sorted({*record.FOLDER.glob("*.json")} - {*FIGURES})
+
+
+@pytest.mark.parametrize("path", FIGURES, ids=lambda p: p.stem)
+def test_figures_keep_their_schema(path: Path) -> None:
+    figures = record.read_figures(path)
+    assert path.name.startswith(figures.date)
+    assert all(figure.us > 0 for figure in figures.rows)
+    with pytest.raises(ValueError, match="gan_fast figures 1"):
+        record.read(path)
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda p: p.stem)
 def test_the_reference_machines_files_keep_the_schema(path: Path) -> None:
     results = record.read(path)
     assert results.rows

@@ -1,20 +1,28 @@
 """README's tables are those of the results files."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gan_fast.benchmarks import record
-from gan_fast.benchmarks.record import Results
-from gan_fast.benchmarks.table import BLOCK, behind_table, phases_table, rewritten
+from gan_fast.benchmarks.record import Results, Row, Timing
+from gan_fast.benchmarks.table import BLOCK, behind_table, floors_table, phases_table, rewritten, training_table
 
 ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ("phase", "training", "ceiling", "convolution", "resampling", "pointwise", "filtered_lrelu")
 
 
 @pytest.mark.parametrize(
     ("page", "kinds"),
-    [("README.md", ["ops", "phases"]), ("docs/benchmarks.md", ["behind", "downsample2d", "phases", "filtered_lrelu"])],
+    [
+        ("README.md", ["ops", "phases", "figures_phase"]),
+        (
+            "docs/benchmarks.md",
+            ["behind", "downsample2d", "phases", "filtered_lrelu", *(f"figures_{kind}" for kind in FIGURES)],
+        ),
+    ],
 )
 def test_pages_keep_step_with_the_results(page: str, kinds: list[str]) -> None:
     text = (ROOT / page).read_text()
@@ -49,4 +57,21 @@ def test_phases(make_results: Callable[..., Results]) -> None:
         "| R1 | 1.50x (1.50 to 1.50); 0.50 | 1.00 of D |",
         "",
         "Abacus (beads, 2 cores), torch 2.0, revision r0, 2026-01-01.",
+    ]
+
+
+def test_floors(make_results: Callable[..., Results]) -> None:
+    lines = floors_table(make_results(0)).splitlines()
+    assert lines[0].startswith("| case | mode | ours, ms | of floor | reference | torch.compile | plain PyTorch | ")
+    assert lines[2].startswith("| upsample2d-demo-4x128x32x32 | forward | ")
+    assert len(lines) == 2 + 18 + 2
+
+
+def test_training(make_results: Callable[..., Results]) -> None:
+    times = {"auto": Timing(median=1500, q1=1400, q3=1600, rounds=5, ratio=1.0)}
+    row = Row(case="training-demo", mode="training", threads=1, network="demo", ours="auto", times=times)
+    assert training_table(replace(make_results(0), rows=[row])).splitlines()[:3] == [
+        "| network | auto |",
+        "|---|---|",
+        "| demo | 1.50 (1.40 to 1.60) |",
     ]

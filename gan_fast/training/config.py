@@ -159,7 +159,9 @@ class TrainConfig(BaseModel):
     tensorboard: bool = Field(False, description="write the log's numbers for TensorBoard, too")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is one")
     compile: bool = Field(False, description="run G and D under torch.compile but for penalties, for long runs")
-    capture: bool = Field(False, description="GPU: run phases as CUDA graphs, for steps that the launches hold up")
+    capture: bool | Literal["auto"] = Field(
+        "auto", description="run phases as CUDA graphs; auto: on one GPU, where the recipe allows it"
+    )
     threads: int = Field(0, ge=0, description="CPU threads; 0: one up to 32x32, else one a core")
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ from gan_fast.metrics import metrics_for
 from gan_fast.training import checkpoint as checkpoints
 from gan_fast.training import stats
 from gan_fast.training.clock import START
-from gan_fast.training.config import TrainConfig, make_config
+from gan_fast.training.config import AUTO, TrainConfig, make_config
 from gan_fast.training.engine import Engine
 from gan_fast.training.evaluation import Evaluation, Stopped
 from gan_fast.training.health import first_nonfinite
@@ -120,7 +120,7 @@ class Trainer:
             ranks=ranks,
             accumulate=_parts(config, ranks),
             compile=config.compile,
-            capture=config.capture,
+            capture=captures(config, self.device, ranks),
             objective=own_objective,
         )
         # A run that has done nothing has nothing to save.
@@ -361,6 +361,18 @@ def _parts(config: TrainConfig, ranks: Ranks) -> int:
     if config.micro_batch and parts % config.micro_batch:
         raise ValueError(f"micro_batch: must divide a rank's {parts} images of a batch, got {config.micro_batch}")
     return parts // (config.micro_batch or parts)
+
+
+def captures(config: TrainConfig, device: torch.device, ranks: Ranks) -> bool:
+    """Whether phases run as CUDA graphs: as the configuration says, or where that is what was tried and nothing forbids.
+
+    A graph takes a batch in one part and networks that stay as they are; all-reduces, torch.compile and unrolled steps
+    in graphs are for those who ask for them.
+    """
+    if config.capture != AUTO:
+        return config.capture
+    plain = not (config.compile or config.grow_kimg or config.unroll)
+    return device.type == "cuda" and ranks.count == 1 and _parts(config, ranks) == 1 and plain
 
 
 def _threads(resolution: int, ranks: int) -> int:

@@ -1,10 +1,13 @@
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from gan_fast import models
 from gan_fast.training import Recipe, TrainConfig, load_config, make_config
 from gan_fast.training.config import FAMILIES, RECIPES
+from gan_fast.training.loop import captures
 
 
 def test_defaults_are_the_digits_demo():
@@ -104,3 +107,21 @@ def test_float16_takes_the_published_guards(resolution, half):
     assert config.recipe(on_gpu=True).precision == "float32"
     own = make_config(preset="paper256", precision="float16", model={"num_lowprec_res": 2, "conv_clamp": 64})
     assert (own.network().num_lowprec_res, own.network().conv_clamp) == (2, 64)
+
+
+@pytest.mark.parametrize(
+    ("settings", "device", "ranks", "expected"),
+    [
+        ({}, "cuda", 1, True),
+        ({}, "cpu", 1, False),
+        ({}, "cuda", 2, False),
+        ({"micro_batch": 16}, "cuda", 1, False),
+        ({"compile": True}, "cuda", 1, False),
+        ({"capture": False}, "cuda", 1, False),
+        ({"capture": True}, "cuda", 2, True),
+    ],
+)
+def test_phases_are_captured_where_that_is_known_to_work(
+    settings: dict, device: str, ranks: int, expected: bool
+) -> None:
+    assert captures(make_config(**settings), torch.device(device), SimpleNamespace(count=ranks)) is expected

@@ -364,7 +364,7 @@ def _parts(config: TrainConfig, ranks: Ranks) -> int:
 
 
 def captures(config: TrainConfig, device: torch.device, ranks: Ranks) -> bool:
-    """Whether phases run as CUDA graphs: as the configuration says, or where that is what was tried and nothing forbids.
+    """Whether phases run as CUDA graphs: as the configuration says, or where that was tried and nothing forbids it.
 
     A graph takes a batch in one part and networks that stay as they are; all-reduces, torch.compile and unrolled steps
     in graphs are for those who ask for them.

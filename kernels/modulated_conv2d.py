@@ -471,6 +471,8 @@ def modulated_conv2d_weight_grad(
     tiles = triton.cdiv(rows, block_i) * triton.cdiv(kh * kw, taps) * triton.cdiv(columns, block_n)
     share = triton.cdiv(blocks, _splits(tiles, blocks))
     splits = triton.cdiv(blocks, share)
+    # the addresses of several taps leave no room for four warps' 128 by 128 sums
+    num_warps = 8 if taps > 1 and block_n > 64 else _warps(block_i * taps, block_n, x.element_size())
     partial = dw
     if splits > 1:
         computed = torch.float64 if dw.dtype == torch.float64 else torch.float32
@@ -481,7 +483,7 @@ def modulated_conv2d_weight_grad(
         ROWS=rows, COLUMNS=columns, KH=kh, KW=kw, UP=up, DOWN=down, MIRRORED=exchanged != flip, PRECISION=precision,
         WIDE=in_tile * max(in_h * in_w * rows, out_h * out_w * columns) >= _NARROW,
         SAMPLES=in_tile, HEIGHT=height, WIDTH=width, TAPS=taps, BLOCK_M=block_i * taps, BLOCK_N=block_n, num_stages=3,
-        num_warps=_warps(block_i * taps, block_n, x.element_size()),
+        num_warps=num_warps,
     )  # fmt: skip
     if partial is not dw:
         _sum(partial, dw)

@@ -145,7 +145,7 @@ MUTANTS = [
         "int64_t(p.across - 1) * tile_width >= p.width",
         "int64_t(p.across - 1) * tile_width >= p.width - 1",
     ),
-    Mutant("csrc/cuda/bias_act.cu", "second cotangent lost", "d *= w;", ""),
+    Mutant("csrc/cuda/bias_act.cu", "second cotangent lost", "d *= w;", ";"),
     Mutant("csrc/cuda/bias_act.cu", "bias sum short of a row", "plan.partial_rows, p.c", "plan.partial_rows - 1, p.c"),
     Mutant("csrc/cuda/grid_sample.cu", "weights swapped", "w[1] = x1 * y0;", "w[1] = x0 * y1;"),
     Mutant("csrc/cuda/grid_sample.cu", "channels lost", "y.pixel == 1 ? kChannels : 1", "1"),

@@ -209,9 +209,10 @@ __device__ __forceinline__ int outputs_of(const Problem& p, int oy) {
 // Rows of one plane: whole vectors, of which the window begins at element `lead` of the first; or single elements.
 template <typename T, int IN, int SIZE>
 struct PlaneRows {
+  using V = Packed<T, SIZE>;
   static constexpr int kVectors = (IN + 2 * SIZE - 2) / SIZE;
   struct Row {
-    Vec<T, SIZE> v[kVectors];
+    V v[kVectors];
   };
   const T* x;  // at the next row's first element
   int iy, in_h, ix, in_w, lead;
@@ -223,20 +224,31 @@ struct PlaneRows {
     x = plane + int64_t(iy) * in_w + this->ix;
   }
 
-  __device__ __forceinline__ Row next(bool wanted) {
-    Row row = {};
-    if (wanted && iy >= 0 && iy < in_h) {
-      if (vectors) {
+  __device__ __forceinline__ V vector(int i, bool wanted) const {
+    const int at = ix + i * SIZE;
+    if (vectors) return load_if<T, SIZE>(wanted && i * SIZE < lead + IN && at >= 0 && at < in_w, x, i * SIZE);
+    typename V::Word w[V::kWords] = {};
 #pragma unroll
-        for (int i = 0; i < kVectors; ++i)
-          if (const int at = ix + i * SIZE; i * SIZE < lead + IN && at >= 0 && at < in_w)
-            row.v[i] = *reinterpret_cast<const Vec<T, SIZE>*>(x + i * SIZE);
-      } else {
-#pragma unroll
-        for (int i = 0; i < IN; ++i)
-          if (const int at = ix + i; at >= 0 && at < in_w) row.v[i / SIZE].v[i % SIZE] = x[i];
+    for (int j = 0; j < SIZE; ++j)
+      if (i * SIZE + j < IN && wanted && at + j >= 0 && at + j < in_w) {
+        if constexpr (V::kPairs) {
+          uint16_t bits;
+          memcpy(&bits, x + i * SIZE + j, sizeof bits);
+          w[j / 2] |= uint32_t(bits) << j % 2 * 16;
+        } else {
+          w[j] = x[i * SIZE + j];
+        }
       }
-    }
+    V v;
+#pragma unroll
+    for (int j = 0; j < V::kWords; ++j) v.w[j] = w[j];
+    return v;
+  }
+
+  __device__ __forceinline__ Row next(bool wanted) {
+    Row row;
+#pragma unroll
+    for (int i = 0; i < kVectors; ++i) row.v[i] = vector(i, wanted && iy >= 0 && iy < in_h);
     ++iy;
     x += in_w;
     return row;
@@ -246,11 +258,19 @@ struct PlaneRows {
     constexpr int kElements = kVectors * SIZE;
     Computed<T> a[kElements];
 #pragma unroll
-    for (int i = 0; i < kElements; ++i) a[i] = computed(row.v[i / SIZE].v[i % SIZE]);
+    for (int i = 0; i < kVectors; ++i) {
+      Computed<T> wide[SIZE];
+      widen(row.v[i], wide);
 #pragma unroll
-    for (int bit = SIZE / 2; bit > 0; bit /= 2)
+      for (int j = 0; j < SIZE; ++j) a[i * SIZE + j] = wide[j];
+    }
 #pragma unroll
-      for (int i = 0; i < kElements - bit; ++i) a[i] = lead & bit ? a[i + bit] : a[i];
+    for (int stage = 0; stage < (SIZE == 8 ? 3 : 2); ++stage) {  // the first element to the front, by binary digits
+      const int bit = SIZE >> (stage + 1);
+#pragma unroll
+      for (int i = 0; i < kElements; ++i)
+        if (i + bit < kElements) a[i] = lead & bit ? a[i + bit] : a[i];
+    }
 #pragma unroll
     for (int i = 0; i < IN; ++i) w[i][0] = a[i];
   }

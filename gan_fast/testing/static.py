@@ -236,10 +236,9 @@ LIMITS = (
     _triton(r"^modulate modulate_kernel", 128, 1, 1),
     _triton(r"^modulate_\w+ modulate_kernel layer", 128, 3, 1),
     _triton(r"^modulate_\w+ modulate_kernel scale", 128, 2, 1),
-    _triton(r"modulated_conv2d_weight_grad_kernel 64>128 down2 ", 128, 6, wgmma=2, shared=None, local=264),  # spills
-    # sixteen warps a multiprocessor; both operands arrive asynchronously, in vectors
+    # both operands arrive asynchronously, in vectors
     _triton(
-        r"modulated_conv2d(_weight_grad)?_kernel \d+>\d+ (\d+\^2|up2|down2) bfloat16", 128, 6, wgmma=2, shared=None
+        r"modulated_conv2d(_weight_grad)?_kernel \d+>\d+ (\d+\^2|up2|down2) bfloat16", 255, 6, wgmma=2, shared=None
     ),
     _triton(r"modulated_conv2d(_weight_grad)?_kernel .* float32", 255, wgmma=1, shared=None),
     _triton(r"modulated_conv2d(_weight_grad|_sum)?_kernel", 255, shared=None),
@@ -291,7 +290,6 @@ LIMITS = (
     _cuda(r"^square_sum_kernel", 80, 4),
     _cuda(r"^square_sum_grad_kernel", 80, 1, 1),
     # blocks of 128 threads a multiprocessor: six planes, three pixels
-    _cuda(r"^upfirdn2d_planes_kernel<half, 2, 1, 4", 80, 2, 1, local=8),  # spills
     _cuda(r"^upfirdn2d_planes_kernel", 152, 2, 1),
     _cuda(r"^upfirdn2d_pixels_kernel", 168, 3, 2),
     _cuda(r"^upfirdn2d_(separable_)?kernel", 64),

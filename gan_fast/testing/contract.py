@@ -35,8 +35,8 @@ ASPECTS = (*ORDERS, "equal bits", "gradcheck")
 ROUTES = ("eager", "registered")
 
 # The largest error allowed, in machine epsilons times sqrt(length of the sum) times the largest true value.
-# Half precision is judged by distance: at most twice the error of the reference in that precision, and where values are
-# so small that this is less, what float32 may be wrong by, which it is computed in.
+# Half precision is judged by distance: at most twice the error of the reference in that precision, or, where values
+# cancel to less than that, float32's epsilon.
 FULL_PRECISION = {torch.float32: 16.0, torch.float64: 64.0}
 HALF_DISTANCE = 2.0
 GRADCHECK_ELEMENTS = 300  # of the inputs: finite differences lose digits in long sums
@@ -194,11 +194,12 @@ def check(
             continue
         finite = true[true.isfinite()]
         scale = finite.abs().max().item() if finite.numel() else 0.0
-        computed = dtype if dtype in FULL_PRECISION else torch.float32
-        length = sample.reductions.get(name.split()[-1], 1)
-        limit = FULL_PRECISION[computed] * torch.finfo(computed).eps * math.sqrt(length) * max(scale, 1.0)
-        if dtype not in FULL_PRECISION:  # and no less than what it is computed in may be wrong by
-            limit = max(limit, HALF_DISTANCE * _distance(own[name], true) + torch.finfo(dtype).eps * scale)
+        if dtype in FULL_PRECISION:
+            length = sample.reductions.get(name.split()[-1], 1)
+            limit = FULL_PRECISION[dtype] * torch.finfo(dtype).eps * math.sqrt(length) * max(scale, 1.0)
+        else:
+            limit = HALF_DISTANCE * _distance(own[name], true) + torch.finfo(dtype).eps * scale
+            limit = max(limit, torch.finfo(torch.float32).eps)  # what cancels in float32 leaves as much
         checks.append(Check(*about, _distance(got, true), limit, note))
     return checks
 

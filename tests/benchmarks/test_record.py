@@ -42,8 +42,8 @@ def test_an_unknown_field_is_refused(make_results: Callable[..., Results], tmp_p
         record.read(path)
 
 
-FIGURES = sorted(record.FOLDER.glob("*-figures.json"))
-RESULTS = sorted({*record.FOLDER.glob("*.json")} - {*FIGURES})
+FIGURES = sorted((record.FOLDER / "figures").glob("*.json"))
+RESULTS = sorted(record.FOLDER.glob("*.json"))
 
 
 @pytest.mark.parametrize("path", FIGURES, ids=lambda p: p.stem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -9,7 +10,8 @@ import os
 import platform
 import re
 import subprocess
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -23,7 +25,9 @@ T = TypeVar("T")
 
 FOLDER = Path(__file__).resolve().parent / "results"
 FORMAT = "gan_fast benchmark 1"
-FIGURES = "gan_fast figures 1"
+FIGURES = "gan_fast figures 2"
+
+Cell = str | float | list[float]  # a list: of several runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,26 +98,27 @@ class Results:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A time that was taken outside of a benchmark run."""
+    """A row of a table: what it holds by the names of the columns."""
 
-    kind: str
-    name: str
-    us: float
-    gbs: float | None = None
-    tflops: float | None = None
-    note: str = ""
+    kind: str  # the table
+    values: dict[str, Cell]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Times by which something was decided, and how they were taken: less than `Results` knows."""
+    """What was measured outside of a benchmark, and how: tables of whatever columns, less than `Results` knows.
 
-    format: str
+    What is absent is not known.
+    """
+
+    format: str = FIGURES
     device: str
-    driver: str
+    driver: str = ""
+    isa: str = ""
+    cpus: int | None = None
     torch: str
-    triton: str
-    python: str
+    triton: str = ""
+    python: str = ""
     revision: str
     date: str
     how: str
@@ -141,29 +146,40 @@ def _driver() -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout.split("\n")[0]
 
 
-def machine(device: torch.device, malloc: str, quick: bool, ceilings: list[Ceiling]) -> Machine:
+def _facts(device: torch.device) -> dict[str, Any]:
+    """What `Machine` and `Figures` both say of where something was measured."""
     try:
         from gan_fast import _cpu
 
         isa = _cpu.isa
     except ImportError:
         isa = "not built"
+    return {
+        "device": device_name(device),
+        "driver": _driver() if device.type == "cuda" else "",
+        "cpus": len(os.sched_getaffinity(0)),
+        "isa": isa,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "triton": _version("triton"),
+        "revision": revision(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def machine(device: torch.device, malloc: str, quick: bool, ceilings: list[Ceiling]) -> Machine:
     return Machine(
-        device=device_name(device),
-        driver=_driver() if device.type == "cuda" else "",
-        cpus=len(os.sched_getaffinity(0)),
+        **_facts(device),
         load=round(os.getloadavg()[0], 1),
-        isa=isa,
-        python=platform.python_version(),
-        torch=torch.__version__,
-        triton=_version("triton"),
         gan_fast=_version("gan-fast"),
-        revision=revision(),
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         malloc=malloc,
         quick=quick,
         ceilings=ceilings,
     )
+
+
+def figures(device: torch.device, how: str, rows: list[Figure]) -> Figures:
+    return Figures(**_facts(device), how=how, rows=rows)
 
 
 def default_path(machine: Machine) -> Path:
@@ -173,9 +189,19 @@ def default_path(machine: Machine) -> Path:
 
 def write(results: Results, path: Path) -> None:
     """A row a line."""
-    head = {"format": results.format, "machine": _plain(results.machine)}
-    rows = (json.dumps(_plain(row)) for row in results.rows)
-    text = json.dumps(head)[:-1] + ',\n "rows": [\n  ' + ",\n  ".join(rows) + "\n]}\n"
+    _write(path, {"format": results.format, "machine": _plain(results.machine)}, results.rows)
+
+
+def write_figures(figures: Figures, path: Path) -> None:
+    """A row a line."""
+    head = {"format": figures.format, **_plain(replace(figures, rows=[]))}
+    del head["rows"]
+    _write(path, head, figures.rows)
+
+
+def _write(path: Path, head: dict[str, Any], rows: Sequence[Any]) -> None:
+    lines = (json.dumps(_plain(row)) for row in rows)
+    text = json.dumps(head)[:-1] + ',\n "rows": [\n  ' + ",\n  ".join(lines) + "\n]}\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(text.encode()))
 
@@ -232,7 +258,10 @@ def _made(kind: Any, value: Any, place: str) -> Any:
     if get_origin(kind) is dict:
         return {inner[0](k): _made(inner[1], v, f"{where}.{k}") for k, v in _made(dict, value, place).items()}
     if isinstance(kind, UnionType):
-        return None if value is None else _made(inner[0], value, place)
+        for one in inner:
+            with contextlib.suppress(ValueError):
+                return _made(one, value, place)
+        raise ValueError(f"{where}: got {value!r}, takes {kind}")
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:

@@ -184,13 +184,15 @@ def captured(call: Phase, device: torch.device) -> Phase:
     return run
 
 
-def training(network: Network, device: torch.device, capture: bool = False) -> tuple[Callable[[], None], int]:
+def training(
+    network: Network, device: torch.device, capture: bool = False, compile: bool = False
+) -> tuple[Callable[[], None], int]:
     """What trains for a period of the lazy phases, on the same batch at each step, and the images that it shows."""
     torch.manual_seed(0)
     pair = models.build(models.preset(network.preset, **network.fields))
     generator, discriminator = (n.to(device, memory_format=torch.channels_last) for n in pair)
     recipe = replace(network.recipe, precision="bfloat16" if device.type == "cuda" else "float32")
-    engine = Engine(generator, discriminator, recipe, capture=capture)
+    engine = Engine(generator, discriminator, recipe, compile=compile, capture=capture)
     n, side, classes = network.batch, generator.img_resolution, generator.c_dim
     x = torch.rand(n, generator.img_channels, side, side, device=device) * 2 - 1
     c = torch.eye(classes, device=device)[torch.arange(n) % (n // recipe.class_group) % classes] if classes else None

@@ -6,6 +6,7 @@ Prints the tables of the files. With --write it makes the tables of a Markdown f
     <!-- phases: benchmarks/results/FILE.json -->     and  <!-- end -->
     <!-- behind: benchmarks/results/FILE.json -->     and  <!-- end -->   where a contender is faster
     <!-- bias_act: benchmarks/results/FILE.json -->   and  <!-- end -->   every case of one op
+    <!-- figures_KIND: benchmarks/results/figures/FILE.json -->  and  <!-- end -->   the rows of that kind
 
 from the file that is named there, or from the FILE given, which then is named there, of all tables that it has rows of.
 """
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from gan_fast.benchmarks import record
 from gan_fast.benchmarks.cases import MODES
-from gan_fast.benchmarks.record import Figures, Machine, Results, Row, Timing
+from gan_fast.benchmarks.record import Cell, Figures, Machine, Results, Row, Timing
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,10 +56,15 @@ def contenders_of(row: Row) -> list[Timing | None]:
     return [row.times.get("reference"), row.times.get("compile"), fastest(False), fastest(True)]
 
 
-def heading(machine: Machine) -> str:
-    where = f"{machine.device}, driver {machine.driver}" if machine.driver else f"{machine.device} ({machine.isa}, "
-    cores = "" if machine.driver else f"{machine.cpus} cores)"
-    return f"{where}{cores}, torch {machine.torch}, revision {machine.revision}, {machine.date}."
+def heading(where: Machine | Figures) -> str:
+    """What names the device, the versions and the date below a table."""
+    cores = f"{where.cpus} cores" if where.cpus else ""
+    chip = ", ".join(filter(None, (where.isa, cores)))
+    parts = [f"{where.device} ({chip})" if chip and not where.driver else where.device]
+    parts += [f"driver {where.driver}"] if where.driver else []
+    parts += [f"torch {where.torch}"]
+    parts += [f"Triton {where.triton}"] if where.driver and where.triton else []
+    return f"{', '.join(parts)}, revision {where.revision}, {where.date}."
 
 
 def mode_name(mode: str) -> str:
@@ -161,13 +167,23 @@ def behind_table(results: Results) -> str:
 
 
 def figures_table(figures: Figures, kind: str) -> str:
-    lines = ["| what | us | GB/s | TFLOP/s | |", "|---|---|---|---|---|"]
-    for f in figures.rows:
-        if f.kind == kind:
-            rates = ("" if rate is None else f"{rate:.0f}" for rate in (f.gbs, f.tflops))
-            lines.append(f"| {f.name} | {f.us:.0f} | {' | '.join(rates)} | {f.note} |")
-    where = f"{figures.device}, driver {figures.driver}, torch {figures.torch}, Triton {figures.triton}"
-    return "\n".join([*lines, "", f"{where}, revision {figures.revision}, {figures.date}."])
+    """The rows of a kind, under the columns that any of them has."""
+    rows = [figure.values for figure in figures.rows if figure.kind == kind]
+    if not rows:
+        raise ValueError(f"{kind}: there are {', '.join(dict.fromkeys(figure.kind for figure in figures.rows))}")
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines += [f"| {' | '.join(cell_of(row.get(column, '')) for column in columns)} |" for row in rows]
+    return "\n".join([*lines, "", heading(figures)])
+
+
+def cell_of(value: Cell) -> str:
+    """Numbers below 100 with three digits, others without decimals."""
+    if isinstance(value, list):
+        return " ".join(map(cell_of, value))
+    if isinstance(value, str):
+        return value
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
 def has(kind: str, results: Results) -> bool:

@@ -1,6 +1,6 @@
 """Counts what a training step launches and moves, without computing anything: on fake tensors, so at any size.
 
-    python benchmarks/traffic.py [--resolution 256] [--batch 16] [--channel-base 16384]
+    python benchmarks/traffic.py [--resolution 256] [--batch 16] [--channel-base 16384] [--json FILE]
 
 A launch is an op that writes memory: one of ours, or one of PyTorch's that is not a view. Its bytes are those of the
 tensors that it reads and writes, each once: what a perfect kernel of it would move. Activations are float32.
@@ -12,6 +12,7 @@ import argparse
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from gan_fast.benchmarks import record
+from gan_fast.benchmarks.record import Cell, Figure
+from gan_fast.benchmarks.table import figures_table
 from gan_fast.losses import logistic_discriminator, logistic_generator
 from gan_fast.models.stylegan2 import build
 from gan_fast.ops import use_backend
 
 FREE = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "detach", "alias", "_unsafe_view")
+KIND = "traffic"
 WAYS = {"ours, fused": "triton", "ours, composed": "auto", "PyTorch's ops": "reference"}
 
 
@@ -99,18 +104,29 @@ def count(resolution: int, batch: int, channel_base: int) -> dict[tuple[str, str
     return found
 
 
+def rows(found: dict[tuple[str, str], Traffic]) -> list[Figure]:
+    """A row a step, a column a way."""
+    table: dict[str, dict[str, Cell]] = {}
+    for (step, way), traffic in found.items():
+        launches, size = traffic.launches.total(), traffic.bytes.total() / 1e9
+        table.setdefault(step, {"step": step})[way] = f"{launches} launches, {size:.1f} GB"
+    return [Figure(kind=KIND, values=values) for values in table.values()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--channel-base", type=int, default=16384)
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     os.environ["TRITON_INTERPRET"] = "1"  # so that Triton's launchers take CPU tensors; fake ones launch nothing
-    found = count(arguments.resolution, arguments.batch, arguments.channel_base)
-    print(f"{arguments.resolution} pixels, batch {arguments.batch}, channel base {arguments.channel_base}, float32")
-    print("| step | way | launches | GB |\n|---|---|---|---|")
-    for (step, way), traffic in found.items():
-        print(f"| {step} | {way} | {traffic.launches.total()} | {traffic.bytes.total() / 1e9:.1f} |")
+    size = (arguments.resolution, arguments.batch, arguments.channel_base)
+    how = "python benchmarks/traffic.py, on fake tensors: {} pixels, batch {}, channel base {}, float32".format(*size)
+    figures = record.figures(torch.device("cpu"), how, rows(count(*size)))
+    print(how, figures_table(figures, KIND), sep="\n\n")
+    if arguments.json:
+        record.write_figures(figures, arguments.json)
 
 
 if __name__ == "__main__":

@@ -74,5 +74,5 @@ def test_figures_round_trip(tmp_path: Path) -> None:
     record.write_figures(written, path)
     assert record.read_figures(path) == written
     path.write_text(path.read_text().replace("1.5", "true"))
-    with pytest.raises(ValueError, match="rows.0.values.ms: got True, takes str | float | list"):
+    with pytest.raises(ValueError, match=r"rows.0.values.ms: got True, takes str \| float \| list"):
         record.read_figures(path)

@@ -40,7 +40,7 @@ def test_figures_have_the_columns_that_their_rows_have() -> None:
     }
     values = [{"what": "a", "ms": 0.12345, "seeds": [12345.6, 7]}, {"what": "b", "": "slow"}]
     rows = [*(Figure(kind="demo", values=v) for v in values), Figure(kind="other", values={"x": 1.0})]
-    figures = Figures(**where, rows=rows)
+    figures = Figures(**where, how="by hand", rows=rows)
     assert figures_table(figures, "demo").splitlines() == [
         "| what | ms | seeds |  |",
         "|---|---|---|---|",

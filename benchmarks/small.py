@@ -67,16 +67,17 @@ def digit_sets(run: Path) -> Rows:
     yield {"set": "real halves", **scores(metrics.real_halves)}
     labels = metrics.labels
     second = images.subset(images.class_rank() % 2 == 1)
+    rng = torch.Generator().manual_seed(0)
     for count in (20, 5):
         x = second.images.clone()
         for k in range(10):
             of_class = (labels == k).nonzero()[:, 0]
-            x[of_class] = second.images[of_class[torch.arange(len(of_class)) % count]]
+            x[of_class] = second.images[of_class[torch.randint(count, (len(of_class),), generator=rng)]]
         yield {"set": f"{count} different real images a class", **scores(metrics(to_float(x), labels))}
     zeros = second.images[(labels == 0).nonzero()[:, 0]]
     zeros = zeros[torch.arange(len(labels)) % len(zeros)]
     yield {"set": "only zeros", **scores(metrics(to_float(zeros), labels))}
-    noise = torch.rand(second.images.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    noise = torch.rand(second.images.shape, generator=rng) * 2 - 1
     yield {"set": "uniform noise", **scores(metrics(noise, labels))}
 
 

@@ -30,14 +30,7 @@ def test_pages_keep_step_with_the_results(page: str) -> None:
 
 
 def test_figures_have_the_columns_that_their_rows_have() -> None:
-    where = {
-        "device": "Abacus",
-        "isa": "beads",
-        "torch": "2.0",
-        "revision": "r0",
-        "date": "2026-01-01",
-        "how": "by hand",
-    }
+    where = {"device": "Abacus", "isa": "beads", "torch": "2.0", "revision": "r0", "date": "2026-01-01"}
     values = [{"what": "a", "ms": 0.12345, "seeds": [12345.6, 7]}, {"what": "b", "": "slow"}]
     rows = [*(Figure(kind="demo", values=v) for v in values), Figure(kind="other", values={"x": 1.0})]
     figures = Figures(**where, how="by hand", rows=rows)

@@ -425,7 +425,7 @@ def path_lengths(seed: int) -> Seen:
         game = games.of_preset(
             "digits",
             seed,
-            model={"img_resolution": 8},
+            model={"img_resolution": 8, "c_dim": 0},
             conditional=False,
             mode_seeking=0.0,
             class_group=1,

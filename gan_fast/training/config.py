@@ -47,7 +47,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "ebgan-digits": {**_ENERGY, "objective": "ebgan", "d_lr": 5e-4},
     "began-digits": {**_ENERGY, "objective": "began", "began_gamma": 0.9, "began_rate": 0.1, "d_lr": 2e-3},
     "progressive-digits": {**_STYLE_DIGITS, "grow_kimg": 1.0},
-    "biggan-digits": {**_HINGE, "g_lr": 1e-3},
+    "biggan-digits": {**_HINGE, "g_lr": 1e-3, "mode_seeking": 0.01, "class_group": 2},
     "stylegan-digits": {**_STYLE_DIGITS, "style_mixing": 0.5},
     "stylegan3-t-digits": _STYLEGAN3_DIGITS,
     "stylegan3-r-digits": _STYLEGAN3_DIGITS,

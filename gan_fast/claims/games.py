@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from gan_fast import models
 from gan_fast.data import BatchSampler, ImageSet, digits, seeded_generator
 from gan_fast.data.image_set import one_hot
-from gan_fast.data.mixtures import Mixture
+from gan_fast.data.mixtures import Mixture, ring
 from gan_fast.metrics import DigitsMetrics
 from gan_fast.training import Engine, Recipe, make_config
+
+NARROW = ring(std=0.1)  # eight Gaussians at radius 2, with gaps between them
 
 Batches = Callable[[int], tuple[Tensor, Tensor | None]]
 

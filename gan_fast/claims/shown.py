@@ -35,6 +35,22 @@ SHOWN: tuple[tuple[str, str], ...] = (
         "tests/test_updates.py::test_the_gradient_goes_through_the_steps_and_d_stays",
     ),
     (
+        "Unrolled steps, an option of the engine",
+        "tests/training/test_engine.py::test_the_generator_is_judged_by_the_unrolled_discriminator",
+    ),
+    (
+        "Optimistic steps, an option of the engine",
+        "tests/training/test_engine.py::test_optimistic_steps_of_each_phase",
+    ),
+    (
+        "Historical averaging, an option of the engine",
+        "tests/training/test_engine.py::test_weights_are_drawn_to_the_mean_of_their_past",
+    ),
+    (
+        "Path length regularisation alone makes lengths even",
+        "tests/training/test_engine.py::test_path_length_regularisation_makes_lengths_even",
+    ),
+    (
         "Images of 28x28; every family draws, learns and is restored",
         "tests/models/test_families.py::test_gradients_reach_every_parameter",
     ),

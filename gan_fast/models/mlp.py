@@ -27,8 +27,10 @@ class Config:
         img_channels: coordinates of a point. (A point is an image of no extent: img_resolution is 0.)
         width, depth: units of a hidden layer, and how many such layers.
         activation: a name that `gan_fast.ops.bias_act` takes. Smooth ones suit unrolling and penalties.
-        minibatch_discrimination: whether D's last layer sees how close the points of a batch are (arXiv 1606.03498).
-        minibatch_stddev: whether it sees their standard deviation (arXiv 1710.10196).
+        minibatch_discrimination: whether D's last layers see how close the points of a batch are (arXiv 1606.03498).
+        minibatch_stddev: whether they see their standard deviation (arXiv 1710.10196).
+        minibatch_group: over groups of so many points; None: over the whole batch.
+        minibatch_depth: hidden layers between these statistics and the logit, which is else linear in them.
         code_dim: D is an autoencoder with a code of so many numbers and returns an energy, as EBGAN and BEGAN want;
             0: a logit.
         energy_power: of that reconstruction error.
@@ -43,13 +45,15 @@ class Config:
     activation: str = "relu"
     minibatch_discrimination: bool = False
     minibatch_stddev: bool = False
+    minibatch_group: int | None = None
+    minibatch_depth: int = 0
     code_dim: int = 0
     energy_power: float = 2.0
 
     def __post_init__(self):
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation: got {self.activation!r}, takes {', '.join(ACTIVATIONS)}")
-        if self.code_dim and (self.minibatch_discrimination or self.minibatch_stddev):
+        if self.code_dim and (self.minibatch_discrimination or self.minibatch_stddev or self.minibatch_depth):
             raise ValueError("code_dim: an autoencoder has no logit for statistics of the batch to enter")
 
 
@@ -69,10 +73,10 @@ def build(config: str | Config | Mapping, **overrides) -> tuple[Generator, Discr
 class Hidden(nn.Sequential):
     """depth layers act(W x + b), with He's initialisation."""
 
-    def __init__(self, in_features: int, config: Config):
+    def __init__(self, in_features: int, config: Config, depth: int | None = None):
         super().__init__()
         self.activation = config.activation
-        for _ in range(config.depth):
+        for _ in range(config.depth if depth is None else depth):
             layer = nn.Linear(in_features, config.width)
             nn.init.normal_(layer.weight, std=in_features**-0.5)
             self.append(layer)
@@ -114,9 +118,13 @@ class Discriminator(nn.Module):
             self.minibatch = MinibatchDiscrimination(features)
             features += self.minibatch.kernels
         if config.minibatch_stddev:
-            stddev = nn.Sequential(nn.Unflatten(1, (-1, 1, 1)), MinibatchStdDev(None), nn.Flatten())
+            stddev = nn.Sequential(nn.Unflatten(1, (-1, 1, 1)), MinibatchStdDev(config.minibatch_group), nn.Flatten())
             self.minibatch = nn.Sequential(self.minibatch, stddev)
             features += 1
+        self.behind: nn.Module = nn.Identity()
+        if config.minibatch_depth:
+            self.behind = Hidden(features, config, config.minibatch_depth)
+            features = config.width
         self.out = nn.Linear(features, config.code_dim or 1)
         self.decoder = None
         if config.code_dim:
@@ -128,7 +136,7 @@ class Discriminator(nn.Module):
         x = common.rows("x", x, self.img_channels, self.out.weight)
         c = common.labels(c, self.c_dim, x, "points")
         beside = [] if c is None else [c]
-        y = self.out(self.minibatch(self.hidden(torch.cat([x, *beside], 1))))
+        y = self.out(self.behind(self.minibatch(self.hidden(torch.cat([x, *beside], 1)))))
         if self.decoder is None:
             return y
         return reconstruction_error(x, self.decoder(torch.cat([y, *beside], 1)), self.power)

@@ -37,6 +37,10 @@ TINY = {
     ),
     "points": ("points", {"width": 6, "c_dim": 3, "activation": "softplus"}),
     "points, discrimination": ("points", {"width": 6, "minibatch_discrimination": True}),
+    "points, deviation": (
+        "points",
+        {"width": 6, "minibatch_stddev": True, "minibatch_group": 2, "minibatch_depth": 1},
+    ),
     "points, energy": ("points-energy", {"width": 6, "c_dim": 3, "activation": "lrelu"}),
 }
 N = 4

@@ -8,6 +8,7 @@ from torch import nn
 from gan_fast import models
 from gan_fast.losses import logistic_discriminator
 from gan_fast.models.progressive import faded
+from gan_fast.ops import path_length
 from gan_fast.training.engine import Engine, lazy_adam
 from gan_fast.training.recipe import Recipe
 
@@ -206,6 +207,26 @@ def test_path_length_is_steered_to_its_mean(device, batch):
     e.step(*batch)
     assert e.path_length > 0
     torch.testing.assert_close(e.path_length, lengths * 0.5)
+
+
+def test_path_length_regularisation_makes_lengths_even(device, batch):
+    """Its phase alone, without a game: the lengths vary less, also against their mean."""
+    e = engine(device, path_length=2.0, path_length_interval=1, path_length_decay=0.1, path_length_shrink=1)
+    e.phases = [phase(e, "Greg")]
+
+    def spread():
+        z = torch.randn(64, 8, generator=torch.Generator().manual_seed(0)).to(device)
+        ws = e.generator.mapping(z, batch[1].repeat(8, 1)).detach().requires_grad_()
+        images = e.generator.synthesis(ws, noise_mode="const")
+        lengths = torch.cat([path_length(ws, images, torch.tensor([0, i], device=device)) for i in range(8)])
+        return lengths.std().item(), (lengths.std() / lengths.mean()).item()
+
+    before = spread()
+    for _ in range(200):
+        e.step(*batch)
+    after = spread()
+    assert after[0] < 0.7 * before[0]
+    assert after[1] < 0.95 * before[1]
 
 
 def test_bfloat16_is_near_float32(device, batch):

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+KEPT = ("op", "backend", "chip", "name", "threads", "registers", "local", "shared", "occupancy", "instructions")
+
 
 def kernels(
     ops: Annotated[list[str] | None, typer.Option(help="Only these; commas between.")] = None,
@@ -59,7 +61,7 @@ def kernels(
                 figures = (k.registers, k.local, k.shared, f"{k.occupancy:.0%}", *counts.values())
                 broken = static.broken(k)
                 table.add_row(k.name, backend, k.chip, *map(str, figures), style="red" if broken else None)
-                rows.append(vars(k) | {"occupancy": k.occupancy} | counts | {"broken": broken})
+                rows.append({name: getattr(k, name) for name in KEPT} | counts | {"broken": broken})
                 wrong += broken
             progress.advance(bar)
     console.print(table)

@@ -136,6 +136,27 @@ OPS = {
 
 
 @dataclass(frozen=True)
+class Code:
+    """A file of compiled kernels, disassembled when instructions are asked for: that takes as long as compiling."""
+
+    chip: str
+    file: bytes = field(repr=False)
+
+    @functools.cached_property
+    def instructions(self) -> dict[str, Counter[str]]:
+        """Of each symbol."""
+        mnemonic = r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)"
+        functions = (f.split("\n", 1) for f in self.dump("-sass").split("Function : ")[1:])
+        return {symbol.strip(): Counter(re.findall(mnemonic, text, re.M)) for symbol, text in functions}
+
+    def dump(self, *flags: str) -> str:
+        with TemporaryDirectory() as scratch:
+            path = Path(scratch, "code")
+            path.write_bytes(self.file)
+            return _cuobjdump(path, "-arch", self.chip, *flags)
+
+
+@dataclass(frozen=True)
 class Kernel:
     """One kernel, compiled. local: bytes of stack and spills of a thread. shared: bytes of a block."""
 
@@ -147,10 +168,16 @@ class Kernel:
     registers: int
     local: int
     shared: int
-    instructions: Counter[str]
+    symbol: str
+    code: Code = field(repr=False)
 
     def __str__(self) -> str:
         return f"{self.name} for {self.chip}"
+
+    @functools.cached_property
+    def instructions(self) -> Counter[str]:
+        """Their number by their names."""
+        return self.code.instructions[self.symbol]
 
     def count(self, pattern: str) -> int:
         return sum(n for name, n in self.instructions.items() if re.match(pattern, name))
@@ -206,11 +233,10 @@ class Limit:
 
     def broken_by(self, kernel: Kernel) -> Iterator[str]:
         for what in ("registers", "loads", "shared", "local"):
-            most, found = getattr(self, what), getattr(kernel, what)
-            if most is not None and found > most:
+            if (most := getattr(self, what)) is not None and (found := getattr(kernel, what)) > most:
                 yield f"{kernel}: {what} {found}, at most {most}"
         for what in ("wide_loads", "wide_stores", "wide_shared", "wgmma"):
-            if (found := getattr(kernel, what)) < (least := getattr(self, what)):
+            if (least := getattr(self, what)) and (found := getattr(kernel, what)) < least:
                 yield f"{kernel}: {what} {found}, at least {least}"
 
 
@@ -332,25 +358,21 @@ def _cuobjdump(path: Path, *flags: str) -> str:
     return subprocess.run([tool, *flags, path], check=True, capture_output=True, text=True).stdout
 
 
-def _read(path: Path, chip: str) -> list[dict[str, Any]]:
-    """Of every kernel in a file: op (its source's name), name, threads, registers, local, shared, instructions."""
-    code = {}
-    for function in _cuobjdump(path, "-arch", chip, "-sass").split("Function : ")[1:]:
-        name, text = function.split("\n", 1)
-        code[name.strip()] = Counter(re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)", text, re.M))
+def _read(code: Code) -> list[dict[str, Any]]:
+    """Of every kernel: op (its source's name), symbol, threads, registers, local, shared, code."""
     bounds = {}
-    for section in _cuobjdump(path, "-arch", chip, "-elf").split("\n.nv.info.")[1:]:
+    for section in code.dump("-elf").split("\n.nv.info.")[1:]:
         if found := re.search(r"EIATTR_(?:MAX_THREADS|REQNTID)\n.*\n\tValue:\t(\w+) (\w+) (\w+)", section):
             x, y, z = (int(n, 16) for n in found.groups())
             bounds[section.split(None, 1)[0]] = x * y * z
     usage = r"Function (\S+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)"
     found = []
-    for part in _cuobjdump(path, "-arch", chip, "--dump-resource-usage").split("Fatbin elf code:"):  # of a source each
+    for part in code.dump("--dump-resource-usage").split("Fatbin elf code:"):  # of a source each
         source = re.search(r"_\d+_(\w+?)_cu_", part)
-        for name, registers, stack, shared, local in re.findall(usage, part):
+        for symbol, registers, stack, shared, local in re.findall(usage, part):
             sizes = {"registers": int(registers), "local": int(stack) + int(local), "shared": int(shared)}
-            about = {"op": source and source[1], "name": name, "threads": bounds.get(name, 1024)}
-            found.append(about | sizes | {"instructions": code[name]})
+            about = {"op": source and source[1], "symbol": symbol, "threads": bounds.get(symbol, 1024), "code": code}
+            found.append(about | sizes)
     return found
 
 
@@ -383,7 +405,7 @@ def built_chips() -> tuple[str, ...]:
 @functools.cache
 def _module_kernels(chip: str) -> list[dict[str, Any]]:
     module = _module()
-    return [] if module is None or chip not in _cuobjdump(module, "-lelf") else _read(module, chip)
+    return [] if module is None or chip not in _cuobjdump(module, "-lelf") else _read(Code(chip, module.read_bytes()))
 
 
 def _of_cuda(op: str, chips: tuple[str, ...]) -> list[Kernel]:
@@ -395,8 +417,8 @@ def _of_cuda(op: str, chips: tuple[str, ...]) -> list[Kernel]:
                 cubin = Path(scratch, f"{op}.cubin")
                 flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", f"-I{CSRC}", f"-arch={chip}", "-cubin"]
                 subprocess.run(["nvcc", *flags, CSRC / f"cuda/{op}.cu", "-o", cubin], check=True)
-                read = _read(cubin, chip)
-        names = _readable([k["name"] for k in read])
+                read = _read(Code(chip, cubin.read_bytes()))
+        names = _readable([k["symbol"] for k in read])
         found += [
             Kernel(backend="cuda", chip=chip, **k | {"name": n, "op": op}) for k, n in zip(read, names, strict=True)
         ]
@@ -492,10 +514,7 @@ def _of_triton(op: str, chips: tuple[str, ...], calls: tuple[Call, ...]) -> list
                         continue
                     target = GPUTarget("cuda", CHIPS[chip].capability, 32)
                     compiled = triton.compile(source, target=target, options=settings)
-                    with TemporaryDirectory() as scratch:
-                        cubin = Path(scratch, "kernel.cubin")
-                        cubin.write_bytes(compiled.asm["cubin"])
-                        (read,) = _read(cubin, chip)
+                    (read,) = _read(Code(chip, compiled.asm["cubin"]))
                     more = {"shared": compiled.metadata.shared, "threads": 32 * compiled.metadata.num_warps}
                     more |= {"name": f"{primitive} {kernel.__name__} {about}", "op": op}
                     found[key] = Kernel(backend="triton", chip=chip, **read | more)

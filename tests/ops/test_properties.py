@@ -4,43 +4,15 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from argument_space import calls, not_finite
+from argument_space import calls, drawing, holds_everywhere
 from contract import backends_of, device_of, samples_of
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 
 from gan_fast import testing
-from gan_fast.ops import backends
 
 # the interpreter takes a tenth of a second for what the C++ kernels do in a thousandth
 EXAMPLES = {"cpu": 150, "triton": 12, "cuda": 200}
-SPREADING = ("conv2d", "modulated_conv2d")  # Winograd's transforms spread a NaN over its whole tile
-CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-
 PAIRS = [(op, b) for op in testing.OPS for b in backends_of(op) if samples_of(op, b) == testing.samples(op)]
-
-
-def _drawing(examples: int) -> settings:
-    return settings(max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=CHECKS)
-
-
-def holds_everywhere(op: str, backend: str, examples: int, device: torch.device | str = "cpu") -> None:
-    """Values and both orders of gradients; values where x holds a NaN or an infinity."""
-
-    @_drawing(examples)
-    @given(calls(op), st.sampled_from(backends.BACKENDS[backend].dtypes()))
-    def finite(sample: testing.Sample, dtype: torch.dtype) -> None:
-        assume(testing.judges(sample, dtype))
-        testing.assert_matches_reference(sample, backend, dtype, device)
-
-    @_drawing(examples // 2)
-    @given(not_finite(op), st.sampled_from([torch.float32, torch.float64]))
-    def any_value(sample: testing.Sample, dtype: torch.dtype) -> None:
-        testing.assert_matches_reference(sample, backend, dtype, device, order=0)
-
-    finite()
-    if op not in SPREADING:
-        any_value()
 
 
 @pytest.mark.parametrize(("op", "backend"), PAIRS)
@@ -48,7 +20,7 @@ def test_matches_reference(op: str, backend: str) -> None:
     holds_everywhere(op, backend, EXAMPLES[backend], device_of(backend))
 
 
-@_drawing(150)
+@drawing(150)
 @given(calls("upfirdn2d"))
 def test_reference_is_scipy_upfirdn(sample: testing.Sample) -> None:
     """scipy.signal.upfirdn of each row and column, or of the zero-inserted plane where the filter is 2-D."""

@@ -1,7 +1,7 @@
 """Runs csrc/cuda on the CPU, under AddressSanitizer and UBSan: builds the module, and is the program that loads it.
 
-`emulated.py reference OP` holds every sample of an op in every dtype against the float64 reference;
-`emulated.py properties OP` does so with samples drawn from the op's whole argument space;
+`emulated.py reference OP...` holds ops against the float64 reference: every sample, and samples drawn from their whole
+argument space;
 `emulated.py planted LAUNCHER` calls one launcher of planted.cu.
 """
 
@@ -112,25 +112,23 @@ def register() -> None:
     )
 
 
-def properties(op: str) -> None:
+def reference(*ops: str) -> int:
     sys.path.insert(0, str(ROOT / "tests" / "ops"))
-    from test_properties import holds_everywhere
+    from argument_space import holds_everywhere
+    from contract import dtypes_for
 
-    register()
-    holds_everywhere(op, MODULE, 30)
-    print("drawn samples match")
-
-
-def against_reference(op: str) -> int:
     from gan_fast import testing
-    from gan_fast.ops import backends
 
     register()
     wrong = []
-    for sample in testing.samples(op):
-        for dtype in backends.FLOATS:
-            wrong += [str(c) for c in testing.check(sample, MODULE, dtype) if not c.passed]
-    print("\n".join(wrong) or f"{len(testing.samples(op))} samples match", *sorted(variants), sep="\n")
+    for op in ops:
+        for sample in testing.samples(op):
+            for dtype in dtypes_for(sample, MODULE):
+                wrong += [str(c) for c in testing.check(sample, MODULE, dtype) if not c.passed]
+        print(*wrong, f"{op}: {len(testing.samples(op))} samples", sep="\n")
+        holds_everywhere(op, MODULE, 30)
+        print(f"{op}: drawn samples")
+    print(*sorted(variants), sep="\n")
     return len(wrong) > 0
 
 
@@ -147,5 +145,5 @@ def planted(name: str) -> None:
 
 
 if __name__ == "__main__":
-    what, name = sys.argv[1:]
-    sys.exit({"reference": against_reference, "properties": properties, "planted": planted}[what](name))
+    what, *names = sys.argv[1:]
+    sys.exit({"reference": reference, "planted": planted}[what](*names))

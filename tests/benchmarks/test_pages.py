@@ -8,8 +8,7 @@ import pytest
 from gan_fast.benchmarks.table import BLOCK
 
 ROOT = Path(__file__).resolve().parents[2]
-# docs/claims.md is written whole by `gan-fast claims`, and names device and date; docs/models.md waits for its tables
-LEFT_OUT = ("claims.md", "models.md")
+LEFT_OUT = ("claims.md",)  # is written whole by `gan-fast claims`, and names device and date
 PAGES = sorted(
     str(p.relative_to(ROOT)) for p in (ROOT / "README.md", *ROOT.glob("docs/*.md")) if p.name not in LEFT_OUT
 )
@@ -42,6 +41,7 @@ ALLOWED = {
     },
     "docs/data.md": {"Up to 1 GiB of pixels": LIMIT},
     "docs/metrics.md": {"over 3 % of the images": LIMIT, "outer 1 % on each side": LIMIT},
+    "docs/models.md": {"63.0 and 66.7 dB": PAPER},
     "docs/training.md": {"`path_length_decay` = 1 %": LIMIT},
     "docs/verification.md": {"in ten minutes": LIMIT, "ten seconds) and printed": LIMIT},
 }

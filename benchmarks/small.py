@@ -208,7 +208,29 @@ def compiled(run: Path) -> Rows:
     yield {"periods": PERIODS, "eager over compiled, median": median, "quartiles": [q1, q3]}
 
 
-TABLES = {f.__name__: f for f in (digit_sets, patches, metrics_cost, explorer, projection, lab, games, compiled)}
+def drift(run: Path) -> Rows:
+    """5,000 steps of a small StyleGAN2: whether they get slower, or hold on to memory."""
+    tiny = {"img_resolution": 8, "channel_base": 64, "channel_max": 8, "z_dim": 8, "w_dim": 8}
+    period, images = steps.training(steps.Network("small", "digits", 8, tiny, recipe=steps.DIGITS), CPU)
+    in_period = images // 8
+    tenth = 500 // in_period
+    times, resident = [], []
+    for _ in range(10 * tenth):
+        with cpu_time() as seconds:
+            period()
+        times.append(seconds[0] / in_period * 1e3)
+        resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20)
+    for name, part in (("first", slice(tenth)), ("last", slice(-tenth, None))):
+        q1, median, q3 = statistics.quantiles(times[part], n=4)
+        row = {
+            "CPU ms a step, median": median,
+            "quartiles": [q1, q3],
+            "MiB resident, at the end of it": resident[part][-1],
+        }
+        yield {"tenth of 5,000 steps": name, **row}
+
+
+TABLES = {f.__name__: f for f in (digit_sets, patches, metrics_cost, explorer, projection, lab, games, compiled, drift)}
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 # Everything worth doing on a machine with a GPU, in order of value and within ten minutes.
 #
 #   make gpu                            with the python3 on PATH, which has what `needed` names below
-#   make gpu PARTS="tests bench"        only these, of: build doctor verify tests bench steps training kernels
+#   make gpu PARTS="tests bench"        only these, of: build doctor verify tests bench steps hotspots training kernels
 #   make gpu OUT=folder                 where logs, results and summary.txt go (runs/gpu)
 #   make gpu LIMIT=20                   seconds that a part may take, instead of its own limit
 #   PYTHON=/path/to/python make gpu
@@ -11,8 +11,9 @@
 # Needs no network and no virtual environment: the native modules are built into the source tree.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-all="build doctor verify tests bench steps training kernels"
-declare -A limits=([build]=75 [doctor]=15 [verify]=110 [tests]=90 [bench]=110 [steps]=130 [training]=50 [kernels]=15)
+all="build doctor verify tests bench steps hotspots training kernels"
+declare -A limits=([build]=75 [doctor]=15 [verify]=100 [tests]=90 [bench]=100 [steps]=130 [hotspots]=25
+  [training]=50 [kernels]=15)
 parts=${PARTS:-$all}
 python=${PYTHON:-python3}
 mkdir -p "${OUT:=runs/gpu}"
@@ -91,12 +92,15 @@ steps() {
   "$python" -m gan_fast bench --ops paper256 --match bfloat16 --json "$out/steps.json"
 }
 
+# Which kernels the phases consist of: what is to be made faster next.
+hotspots() { needs_gpu && "$python" benchmarks/hotspots.py paper256 --bfloat16 --json "$out/hotspots.json"; }
+
 # The engine with the whole recipe, augmentation included.
 training() { needs_gpu && "$python" -m gan_fast bench --ops training --match paper256 --json "$out/training.json"; }
 
 kernels() { "$python" -m gan_fast kernels --backends cuda --chips "sm_${arch:-90}" --json "$out/kernels.json"; }
 
-export -f build doctor verify tests bench steps training kernels
+export -f build doctor verify tests bench steps hotspots training kernels
 for part in $parts; do
   echo "== $part"
   start=$SECONDS

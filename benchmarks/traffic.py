@@ -45,7 +45,8 @@ class Traffic(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
-        if func.is_view or name in FREE or func.namespace == "prim":
+        written = any(isinstance(t, Tensor) for t in tree_leaves(result))
+        if func.is_view or name in FREE or not written:
             return result
         self.launches[name] += 1
         if func.overloadpacket in flop_registry:

@@ -1,11 +1,15 @@
 """Whether B is slower than A: two results files, or two revisions measured in turn, with a verdict that knows noise.
 
 Each row is our time over the reference's, medians of neighbours in time, so that a machine that is slow for a while
-does not count. Two things make that ratio noisy. Within a run: its 95 % interval, which the results file has. From run
-to run: contenders that are no code of ours, torch.compile and plain PyTorch, are the same in A and B, so the largest
-change of one of them is what noise alone can do here (10 % where there is none). A row is slower or faster when its
-change is larger than both together and than 3 %. With several runs of each side, in turn, every change is the median
-over the pairs of runs.
+does not count. What noise can do is found in one of two ways.
+
+One run of each side: the 95 % interval of the row, which the results file has, and the largest change of a contender
+that is no code of ours, torch.compile or plain PyTorch, and so is the same in A and B (10 % where there is none).
+
+Several runs of each, in turn: the row's own spread from run to run, or that of the middle row if it is larger, by
+Student's t at 99.9 %. Where memory lies differs from process to process, and moves some rows more than others.
+
+A row is slower or faster when its change is larger than that and than 3 %.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +30,8 @@ from gan_fast.benchmarks import record
 from gan_fast.benchmarks.record import Results, Row, Timing
 
 MARGIN = math.log(1.03)
+SECONDS = 1.5  # that contenders race over a row: many times what a quick run gives them
+STUDENT = {2: 31.6, 3: 8.61, 4: 5.96, 5: 5.04, 6: 4.59, 7: 4.32, 8: 4.14}  # by runs a side, each with a mean of its own
 UNKNOWN = math.log(1.1)  # the noise from run to run where nothing tells it
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,7 +55,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """changes: of every row that both sides have. noise: the largest factor by which an unchanged contender changed."""
+    """changes: of every row that both sides have.
+
+    noise: of single runs the largest factor by which an unchanged contender changed, of several that of one standard
+    deviation of the middle row from run to run.
+    """
 
     changes: list[Change]
     noise: float
@@ -74,31 +84,38 @@ def _half_width(timing: Timing) -> float:
 
 
 def compare(before: Sequence[Results], after: Sequence[Results]) -> Comparison:
-    """Runs of A and of B, as many, each beside that of the other side which was made next to it."""
-    pairs = [(_rows(a), _rows(b)) for a, b in zip(before, after, strict=True)]
-    keys = [key for key in pairs[0][0] if all(key in a and key in b for a, b in pairs)]
-    ours: dict[tuple, list[tuple[float, float]]] = {}
-    controls: dict[tuple, list[float]] = {}
-    for key in keys:
-        for rows_a, rows_b in pairs:
-            a, b = rows_a[key], rows_b[key]
-            if (name := _yardstick(a, b)) is None:
-                continue
-            yard_a, yard_b = a.times[name], b.times[name]
-            change = math.log(yard_a.ratio / yard_b.ratio)
-            ours.setdefault(key, []).append((change, math.hypot(_half_width(yard_a), _half_width(yard_b))))
-            for control in a.times.keys() & b.times.keys():
-                if control == "compile" or (control.startswith("plain") and control != name):
-                    moved = math.log(b.times[control].ratio / a.times[control].ratio)
-                    controls.setdefault((key, control), []).append(moved + change)
-    noise = max((abs(statistics.median(moved)) for moved in controls.values()), default=UNKNOWN)
-    changes = []
-    for key, found in ours.items():
-        change = statistics.median(c for c, _ in found)
-        width = statistics.median(w for _, w in found) / math.sqrt(len(found)) + noise
-        row = pairs[0][1][key]
-        changes.append(Change(row, math.exp(change), math.exp(change - width), math.exp(change + width)))
-    return Comparison(changes, math.exp(noise))
+    """Runs of A, and as many of B."""
+    sides = [[_rows(results) for results in side] for side in (before, after)]
+    keys = [key for key in sides[0][0] if all(key in rows for side in sides for rows in side)]
+    yardsticks = {key: _yardstick(sides[0][0][key], sides[1][0][key]) for key in keys}
+    keys = [key for key in keys if yardsticks[key] is not None]
+    ratios = {  # the reference's time over ours, logarithms of the runs of A and of B
+        key: [[math.log(rows[key].times[yardsticks[key]].ratio) for rows in side] for side in sides] for key in keys
+    }
+    changes = {key: statistics.fmean(a) - statistics.fmean(b) for key, (a, b) in ratios.items()}
+    if len(before) == 1:
+        pairs = {key: (sides[0][0][key], sides[1][0][key]) for key in keys}
+        noise = max((abs(moved) for key in keys for moved in _controls(*pairs[key], yardsticks[key])), default=UNKNOWN)
+        widths = {
+            key: noise + math.hypot(*(_half_width(row.times[yardsticks[key]]) for row in pair))
+            for key, pair in pairs.items()
+        }
+    else:
+        spreads = {key: math.sqrt(statistics.fmean(map(statistics.variance, each))) for key, each in ratios.items()}
+        noise = statistics.median(spreads.values()) if spreads else 0.0
+        t = STUDENT.get(len(before), STUDENT[max(STUDENT)]) * math.sqrt(2 / len(before))
+        widths = {key: t * max(spread, noise) for key, spread in spreads.items()}
+    found = [
+        Change(sides[1][0][key], *(math.exp(changes[key] + far * widths[key]) for far in (0, -1, 1))) for key in keys
+    ]
+    return Comparison(found, math.exp(noise))
+
+
+def _controls(a: Row, b: Row, yardstick: str) -> Iterator[float]:
+    """By how much contenders that are no code of ours changed against the yardstick."""
+    for name in a.times.keys() & b.times.keys() - {yardstick}:
+        if name == "compile" or name.startswith("plain"):
+            yield sum(sign * math.log(r.times[name].ratio / r.times[yardstick].ratio) for sign, r in ((1, b), (-1, a)))
 
 
 # ------------------------------------------------------------------------------------------------ revisions
@@ -148,14 +165,15 @@ def source_tree(revision: str) -> Path:
 def measure_in_turn(
     trees: Sequence[Path], runs: int, arguments: Sequence[str], tell: Callable[[str], None]
 ) -> list[list[Results]]:
-    """Quick runs of each tree, in turn, in processes of their own."""
+    """The cases of a quick run, of each tree, in turn, in processes of their own."""
     found: list[list[Results]] = [[] for _ in trees]
     for run in range(runs):
         for side, tree in enumerate(trees):
             tell(f"run {run + 1} of {runs}: {'AB'[side]}")
             path = ROOT / ".benchmarks" / f"{'ab'[side]}{run}.json"
             path.parent.mkdir(exist_ok=True)
-            command = [sys.executable, "-m", "gan_fast.benchmarks.measure", "--quick", *arguments, "--json", str(path)]
+            command = [sys.executable, "-m", "gan_fast.benchmarks.measure", "--quick", "--seconds", str(SECONDS)]
+            command += [*arguments, "--json", str(path)]
             done = subprocess.run(
                 command, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, capture_output=True, text=True
             )

@@ -86,7 +86,7 @@ def compare(
     a: Annotated[str, typer.Argument(help="A results file or a git revision.")],
     b: Annotated[str, typer.Argument(help="Another one; '.' is the source tree as it is.")],
     ops: Annotated[str, typer.Option(help="Of revisions only these, separated by commas.")] = "",
-    runs: Annotated[int, typer.Option(min=1, help="Of each revision, in turn.")] = 3,
+    runs: Annotated[int, typer.Option(min=1, help="Of each revision, in turn.")] = 5,
 ) -> None:
     """Say whether B is slower than A, beyond what noise can do.
 
@@ -129,7 +129,10 @@ def compare(
     if shown.row_count:
         console.print(shown)
     counts = ", ".join(f"{len(found.of(verdict))} {verdict}" for verdict in ("slower", "faster", "same"))
-    console.print(f"{counts}; contenders that did not change differ by up to {found.noise - 1:.0%} here")
+    whose = (
+        "contenders that did not change differ by up to" if len(sides[0]) == 1 else "a row differs from run to run by"
+    )
+    console.print(f"{counts}; {whose} {found.noise - 1:.0%} here")
     if found.of("slower"):
         raise typer.Exit(1)
     console.print("Next: gan-fast bench --html report.html")

@@ -14,7 +14,7 @@ from gan_fast.benchmarks.record import Results
 PLANTED = "bias_act-demo-4x128x32x32"
 
 
-@pytest.mark.parametrize("runs", [1, 3])
+@pytest.mark.parametrize("runs", [1, 5])
 @pytest.mark.parametrize("seed", range(10))
 def test_two_runs_of_one_revision_do_not_differ(make_results: Callable[..., Results], seed: int, runs: int) -> None:
     a, b = ([make_results(1000 * side + 10 * seed + run) for run in range(runs)] for side in (0, 1))
@@ -25,8 +25,8 @@ def test_two_runs_of_one_revision_do_not_differ(make_results: Callable[..., Resu
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_planted_slow_down_is_told(make_results: Callable[..., Results], seed: int) -> None:
-    a = [make_results(10 * seed + run, noise=0.04) for run in range(3)]
-    b = [make_results(1000 + 10 * seed + run, {PLANTED: 1.2}, noise=0.04) for run in range(3)]
+    a = [make_results(10 * seed + run, noise=0.04) for run in range(5)]
+    b = [make_results(1000 + 10 * seed + run, {PLANTED: 1.2}, noise=0.04) for run in range(5)]
     assert {change.row.case for change in compare(a, b).of("slower")} == {PLANTED}
     assert {change.row.case for change in compare(b, a).of("faster")} == {PLANTED}
     for change in compare(a, b).of("slower"):

@@ -32,9 +32,10 @@ ALLOWED = {
     "docs/benchmarks.md": {
         "comes with the 95 % interval": "how it is counted",
         "changed by more than 3 % and": LIMIT,
+        "Student's t at 99.9 %": LIMIT,
         "the 95 % intervals of both": "how it is counted",
         "plain PyTorch; 10 %": LIMIT,
-        "where it is 15 %, a slow-down of 10 %": "an example",
+        "where files differ by 15 %, a slow-down of 10 %": "an example",
         "19 times as": PAPER,
         "21 and 36 times for up 4": PAPER,
         "33 and 39 times for": PAPER,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_fast.benchmarks import runs, small, traffic
+from gan_fast.benchmarks import hotspots, runs, small, traffic
 from gan_fast.training import stats
 from gan_fast.training.checkpoint import Checkpoint, save_checkpoint
 
@@ -59,6 +59,22 @@ def test_small_tables_begin_with_what_real_images_get(tmp_path: Path) -> None:
     row = next(small.TABLES["digit_sets"](tmp_path))
     assert row["set"] == "real halves"
     assert row["class accuracy"] == 1.0
+
+
+def test_drift_has_the_first_and_the_last_tenth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small, "LONG", 80)
+    first, last = small.TABLES["drift"](tmp_path)
+    assert [row["tenth of 80 steps"] for row in (first, last)] == ["first", "last"]
+    assert all(0 < row["quartiles"][0] <= row["CPU ms a step, median"] <= row["quartiles"][1] for row in (first, last))
+
+
+def test_hotspots_are_the_ops_of_a_phase() -> None:
+    x = torch.ones(256, 256)
+    rows = [f.values for f in hotspots.rows(lambda: [x @ x + x], "G", torch.device("cpu"), most=1)]
+    assert [row["op"] for row in rows] == ["aten::mm", "all others", "all"]
+    assert rows[0]["calls"] == 1
+    assert rows[0]["ms"] + rows[1]["ms"] == pytest.approx(rows[2]["ms"])
+    assert rows[2]["%"] == 100
 
 
 def test_traffic_has_a_row_a_step() -> None:

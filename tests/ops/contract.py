@@ -21,8 +21,7 @@ def backends_of(op: str) -> list[str]:
 
 
 def is_interpreted(backend: str) -> bool:
-    """Or emulated, by tests/csrc: one thread of a GPU after another."""
-    return backend not in ("cpu", "reference") and not CUDA
+    return backend == "triton" and not CUDA
 
 
 def samples_of(op: str, backend: str) -> tuple[Sample, ...]:

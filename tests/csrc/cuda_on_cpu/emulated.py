@@ -114,15 +114,15 @@ def register() -> None:
 def reference(*ops: str) -> int:
     sys.path.insert(0, str(ROOT / "tests" / "ops"))
     from argument_space import holds_everywhere
-    from contract import dtypes_for
 
     from gan_fast import testing
+    from gan_fast.ops import backends
 
     register()
     wrong = []
     for op in ops:
         for sample in testing.samples(op):
-            for dtype in dtypes_for(sample, MODULE):
+            for dtype in backends.FLOATS:  # each has kernels of its own
                 wrong += [str(c) for c in testing.check(sample, MODULE, dtype) if not c.passed]
         print(*wrong, f"{op}: {len(testing.samples(op))} samples", sep="\n")
         holds_everywhere(op, MODULE, 30)

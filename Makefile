@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 # the first Python 3.11 or 3.12 there is
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
+GPU := $(shell command -v nvidia-smi)
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt
 NATIVE := setup.py pyproject.toml $(shell find csrc -type f)
+
+MAKEFLAGS += -j2
 
 .PHONY: demo test lint format bench bench-quick verify gpu clean
 
@@ -46,17 +50,29 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "gan_fast needs Python 3.11 or 3.12; name one: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# torch first, so that its pin is what everything else resolves against
-$(VENV)/torch: constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
+# Libraries are installed while native modules are built, which need none of them.
+$(VENV)/libraries: constraints.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python scripts/requirements.py > $@.txt
+	$(PIP) -r $@.txt
 	touch $@
 
-# without a GPU the demo does not wait for CUDA kernels; the tests do, and build them
-$(VENV)/installed: $(NATIVE) $(VENV)/torch
-	$(if $(shell command -v nvidia-smi),,GAN_FAST_CUDA=$${GAN_FAST_CUDA:-0}) $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+$(VENV)/libraries-dev: constraints.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python scripts/requirements.py dev > $@.txt
+	$(PIP) -r $@.txt
+	touch $@ $(VENV)/libraries
+
+# The demo builds only what runs here: code for this processor, and CUDA kernels where there is a GPU.
+$(VENV)/built: $(NATIVE) | $(BIN)/python
+	GAN_FAST_CPU_ISAS="$${GAN_FAST_CPU_ISAS:-native}" $(if $(GPU),,GAN_FAST_CUDA=$${GAN_FAST_CUDA:-0}) $(PIP) --no-deps -e .
 	touch $@
 
-# where there is no GPU to run them, the tests inspect code for one architecture: four take minutes more to compile
-$(VENV)/installed-dev: $(NATIVE) $(VENV)/torch
-	$(if $(shell command -v nvidia-smi),,GAN_FAST_CUDA_ARCHS="$${GAN_FAST_CUDA_ARCHS:-90}") $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	touch $@ $(VENV)/installed
+# The tests build all of it, but where there is no GPU CUDA kernels for one architecture: four take minutes more.
+$(VENV)/built-dev: $(NATIVE) | $(BIN)/python
+	$(if $(GPU),,GAN_FAST_CUDA_ARCHS="$${GAN_FAST_CUDA_ARCHS:-90}") $(PIP) --no-deps -e .
+	touch $@ $(VENV)/built
+
+$(VENV)/installed: $(VENV)/libraries $(VENV)/built
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/libraries-dev $(VENV)/built-dev
+	touch $@

@@ -3,6 +3,8 @@
 Neither needs torch: they receive addresses. Environment variables:
   GAN_FAST_CUDA=1  an error if CUDA cannot be built; =0 leaves CUDA out; unset: built if nvcc is found.
   GAN_FAST_CPU=0   leaves the C++ CPU module out (with GAN_FAST_CUDA=0 the install is pure Python).
+  GAN_FAST_CPU_ISAS="plain avx2 avx512"  instruction sets to build for, of which the best is taken when the module is
+    loaded; "native": only the best that this processor has.
   GAN_FAST_CUDA_ARCHS="80 90 100 120"  compute capabilities to build for; the last one is kept as PTX too.
   CUDA_HOME, CXX, MAX_JOBS  as usual.
 """
@@ -26,6 +28,12 @@ CPU_ISAS = {
     "avx2": ["-march=x86-64-v3", "-DGAN_FAST_ISA=1"],
     "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512", "-DGAN_FAST_ISA=2"],
 }
+# what a processor must have for each, as csrc/python.cpp asks for it
+CPU_NEEDS = {
+    "plain": set(),
+    "avx2": {"avx2", "fma", "bmi2"},
+    "avx512": {"avx2", "fma", "bmi2", "avx512f", "avx512bw", "avx512dq", "avx512vl"},
+}
 CXX_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", f"-I{CSRC}"]
 # no -ffast-math: NaN and infinity are values here
 CPU_FLAGS = [*CXX_FLAGS, "-fopenmp", "-fno-math-errno", "-fno-trapping-math"]
@@ -37,6 +45,19 @@ def switch(name: str) -> bool | None:
     if value not in (None, "", "0", "1"):
         sys.exit(f"{name}: got {value!r}, takes 0 or 1")
     return None if not value else value == "1"
+
+
+def cpu_isas() -> list[str]:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return ["plain"]
+    wanted = os.environ.get("GAN_FAST_CPU_ISAS", " ".join(CPU_ISAS)).split()
+    if wanted == ["native"]:
+        cpuinfo = Path("/proc/cpuinfo")
+        has = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+        wanted = [isa for isa, needs in CPU_NEEDS.items() if needs <= has][-1:]
+    if not wanted or set(wanted) - set(CPU_ISAS):
+        sys.exit(f"GAN_FAST_CPU_ISAS: got {' '.join(wanted)!r}, takes native or some of {', '.join(CPU_ISAS)}")
+    return [isa for isa in CPU_ISAS if isa in wanted]
 
 
 def find_nvcc() -> str | None:
@@ -92,9 +113,9 @@ class NinjaBuild(build_ext):
         subprocess.run(["ninja", "-C", str(folder), *jobs], check=True)
 
     def cpu_objects(self, extension: Extension, folder: Path, lines: list[str]) -> list[str]:
-        isas = CPU_ISAS if platform.machine() in ("x86_64", "AMD64") else {"plain": []}
         objects = []
-        for isa, isa_flags in isas.items():
+        for isa in cpu_isas():
+            isa_flags = CPU_ISAS[isa]
             for source in extension.sources:
                 out = str(folder / f"{Path(source).stem}.{isa}.o")
                 lines.append(f"build {out}: cxx {ROOT / source}\n  flags = {' '.join(CPU_FLAGS + isa_flags)}")

@@ -38,39 +38,91 @@ struct Tiles {
   int64_t sums() const { return row_tiles * (planes ? length_tiles : length); }
 };
 
-template <Act ACT, typename T, typename A = compute_t<T>>
-void forward_row(const T* x, const A* b, int64_t b_step, T* y, int64_t n, Settings<A> s, Write write) {
+constexpr int64_t kBuffer = 1024;  // numbers of half precision that are converted at a time
+
+// n numbers in the type of computation: where they lie, or, n <= kBuffer, converted.
+template <typename T, typename A = compute_t<T>>
+class Computed {
+ public:
+  Computed(const T* p, int64_t n) {
+    in_steps(n, [&](int64_t i, int64_t size) __attribute__((always_inline)) {
+      fetch(p + i);
+#pragma omp simd
+      for (int64_t j = 0; j < size; ++j) converted_[i + j] = load(p[i + j]);
+    });
+  }
+  const A* get() const { return converted_; }
+
+ private:
+  alignas(kLine) A converted_[kBuffer];
+};
+template <typename A>
+class Computed<A, A> {
+ public:
+  Computed(const A* p, int64_t) : p_(p) {}
+  const A* get() const { return p_; }
+
+ private:
+  const A* p_;
+};
+
+// run(y', i, m, how) makes m results from the i-th on in the type of computation, all at once if that is how y has
+// them.
+template <typename T, typename F, typename A = compute_t<T>>
+GF_HD void compute_row(T* y, int64_t n, Write write, const F& run) {
+  if constexpr (std::is_same_v<T, A>) {
+    run(y, 0, n, write);
+  } else {
+    alignas(kLine) A computed[kBuffer];
+    for (int64_t first = 0; first < n; first += kBuffer) {
+      const int64_t m = n - first < kBuffer ? n - first : kBuffer;
+      run(computed, first, m, Write::scratch);
+      in_steps(m, [&](int64_t i, int64_t size) __attribute__((always_inline)) {
+        expect(y + first + i, size, write);
+#pragma omp simd
+        for (int64_t j = 0; j < size; ++j) store(y[first + i + j], computed[i + j]);
+      });
+    }
+  }
+}
+
+// Rows are functions of their own, of numbers in the type of computation: one for each activation is enough to compile.
+template <Act ACT, typename A>
+[[gnu::noinline]] void forward_row(const A* x, const A* b, int64_t b_step, A* y, int64_t n, Settings<A> s,
+                                   Write write) {
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const A* bias = b + i * b_step;
     if (write == Write::streamed) fetch(x + i);
     expect(y + i, size, write);
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
-      const A v = activation<0, ACT>(load(x[i + j]) + bias[j], s.alpha) * s.gain;
+      const A v = activation<0, ACT>(x[i + j] + bias[j], s.alpha) * s.gain;
       const A low = v < -s.clamp ? -s.clamp : v;
-      store(y[i + j], low > s.clamp ? s.clamp : low);
+      y[i + j] = low > s.clamp ? s.clamp : low;
     }
   };
   in_steps(n, step);
 }
 
 // ORDER 1: dx = dy act'(u) gain where |y| < clamp, else 0. ORDER 2: the same of ddx dy act''(u).
-template <int ORDER, Act ACT, bool FROM_OUTPUT, bool CLAMPED, typename T, typename A = compute_t<T>>
-void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64_t b_step, T* dx, A* sums,
-                    int64_t sums_step, int64_t n, Settings<A> s, Write write) {
+template <int ORDER, Act ACT, bool FROM_OUTPUT, bool CLAMPED, typename A>
+[[gnu::noinline]] void derivative_row(const A* ddx, const A* dy, const A* saved, const A* b, int64_t b_step, A* dx,
+                                      A* sums, int64_t sums_step, int64_t n, Settings<A> s, Write write) {
   const auto step = [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const A* bias = b + i * b_step;
     A* sum = sums + i * sums_step;
-    fetch(dy + i);
-    fetch(saved + i);
-    if (ORDER == 2) fetch(ddx + i);
+    if (write != Write::scratch) {
+      fetch(dy + i);
+      fetch(saved + i);
+      if (ORDER == 2) fetch(ddx + i);
+    }
     expect(dx + i, size, write);
     A d[kLanes];
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
-      const A u = FROM_OUTPUT ? load(saved[i + j]) : load(saved[i + j]) + bias[j];
-      A v = load(dy[i + j]);
-      if constexpr (ORDER == 2) v *= load(ddx[i + j]);
+      const A u = FROM_OUTPUT ? saved[i + j] : saved[i + j] + bias[j];
+      A v = dy[i + j];
+      if constexpr (ORDER == 2) v *= ddx[i + j];
       v *= activation<ORDER, ACT>(u, s.alpha) * s.gain;
       if constexpr (CLAMPED) {
         const A y = FROM_OUTPUT ? u : activation<0, ACT>(u, s.alpha) * s.gain;
@@ -80,7 +132,7 @@ void derivative_row(const T* ddx, const T* dy, const T* saved, const A* b, int64
     }
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
-      store(dx[i + j], d[j]);
+      dx[i + j] = d[j];
       sum[j] += d[j];
     }
   };
@@ -148,8 +200,9 @@ void add_up(const Tiles& t, const A* sums, T* db) {
   for (int64_t c = 0; c < t.channels; ++c) store(db[c], static_cast<A>(total[c]));
 }
 
+// f(which), which is the activation as a constant.
 template <typename F>
-void with_activation(std::string_view act, const F& f) {
+auto with_activation(std::string_view act, const F& f) {
   switch (act_of(act)) {
     case Act::linear:
       return f(std::integral_constant<Act, Act::linear>());
@@ -167,7 +220,7 @@ void with_activation(std::string_view act, const F& f) {
       return f(std::integral_constant<Act, Act::selu>());
     case Act::softplus:
       return f(std::integral_constant<Act, Act::softplus>());
-    case Act::swish:
+    default:
       return f(std::integral_constant<Act, Act::swish>());
   }
 }
@@ -197,22 +250,39 @@ void bias_act(TensorView x, TensorView b, TensorView noise, int64_t dim, std::st
     const Bias<A> bias(b, tiles);
     const auto s = settings_of<T>(alpha, gain, clamp);
     const Write write = write_of(y.as<T>(), tiles.length, tiles.rows * tiles.length);
-    with_activation(act, [&](auto which) {
-      const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A*, int64_t) {
-        write_row(y.as<T>() + at, n, write, [&](T* to, int64_t i, int64_t m) {
-          const T* from = x.as<T>() + at + i;
-          const A* added = row_bias + i * step;
-          if (!noise.given()) return forward_row<decltype(which)::value, T>(from, added, step, to, m, s, write);
+    const auto forward = with_activation(act, [](auto which) { return &forward_row<decltype(which)::value, A>; });
+    for_each_row<A>(tiles, bias.get(), nullptr, [&](int64_t at, int64_t n, const A* b, int64_t step, A*, int64_t) {
+      write_row(y.as<T>() + at, n, write, [&](T* results, int64_t first, int64_t size) {
+        compute_row(results, size, write, [&](A* to, int64_t i, int64_t m, Write how) {
+          const Computed<T> from(x.as<T>() + at + first + i, m);
+          const A* added = b + (first + i) * step;
+          if (!noise.given()) return forward(from.get(), added, step, to, m, s, how);
           alignas(kLine) A sum[kNoise];
           for (int64_t j = 0; j < m; j += kNoise) {
-            const int64_t size = m - j < kNoise ? m - j : kNoise;
-            add_noise(tiles, noise.as<T>(), at + i + j, added + j * step, step, sum, size);
-            forward_row<decltype(which)::value, T>(from + j, sum, 1, to + j, size, s, write);
+            const int64_t part = m - j < kNoise ? m - j : kNoise;
+            add_noise(tiles, noise.as<T>(), at + first + i + j, added + j * step, step, sum, part);
+            forward(from.get() + j, sum, 1, to + j, part, s, how);
           }
         });
-      };
-      for_each_row<A>(tiles, bias.get(), nullptr, row);
+      });
     });
+  });
+}
+
+// The row of a derivative for an activation and what is known of the call.
+template <int ORDER, typename A>
+auto derivative_of(std::string_view act, bool from_output, bool clamped) {
+  return with_activation(act, [&](auto which) {
+    constexpr Act a = decltype(which)::value;
+    auto row = &derivative_row<ORDER, a, false, true, A>;
+    if constexpr (ORDER == 1 && (a == Act::linear || a == Act::relu || a == Act::lrelu)) {
+      if (from_output) row = &derivative_row<ORDER, a, true, true, A>;
+    }
+    // without a clamp s.clamp is NaN, which masks nothing: code of its own for that case is for float only
+    if constexpr (std::is_same_v<A, float>) {
+      if (!clamped && !from_output) row = &derivative_row<ORDER, a, false, false, A>;
+    }
+    return row;
   });
 }
 
@@ -234,27 +304,18 @@ void derivative(const TensorView& ddx, const TensorView& dy, const TensorView& s
       s.clamp = load(rounded);
     }
     const T* source = saved.given() ? saved.as<T>() : dy.as<T>();  // nothing is saved for a constant derivative
-    const auto run = [&](auto which, auto output, auto clamped) {
-      const auto row = [&](int64_t at, int64_t n, const A* row_bias, int64_t step, A* sum, int64_t sum_step) {
-        write_row(dx.as<T>() + at, n, write, [&](T* to, int64_t i, int64_t m) {
-          derivative_row<ORDER, decltype(which)::value, decltype(output)::value, decltype(clamped)::value, T>(
-              ddx.as<T>() + at + i, dy.as<T>() + at + i, source + at + i, row_bias + i * step, step, to,
-              sum + i * sum_step, sum_step, m, s, write);
+    const auto row = derivative_of<ORDER, A>(act, from_output || !saved.given(), clamp >= 0);
+    A* all_sums = bias_grad ? sums.get() : nullptr;
+    for_each_row<A>(
+        tiles, bias.get(), all_sums, [&](int64_t at, int64_t n, const A* b, int64_t step, A* sum, int64_t sum_step) {
+          write_row(dx.as<T>() + at, n, write, [&](T* results, int64_t first, int64_t size) {
+            compute_row(results, size, write, [&](A* to, int64_t i, int64_t m, Write how) {
+              const int64_t in_row = first + i, from = at + in_row;
+              const Computed<T> v(dy.as<T>() + from, m), u(source + from, m), w(ddx.as<T>() + from, ORDER == 2 ? m : 0);
+              row(w.get(), v.get(), u.get(), b + in_row * step, step, to, sum + in_row * sum_step, sum_step, m, s, how);
+            });
+          });
         });
-      };
-      for_each_row<A>(tiles, bias.get(), bias_grad ? sums.get() : nullptr, row);
-    };
-    with_activation(act, [&](auto which) {
-      constexpr Act a = decltype(which)::value;
-      if constexpr (ORDER == 1 && (a == Act::linear || a == Act::relu || a == Act::lrelu)) {
-        if (from_output || !saved.given()) return run(which, std::true_type(), std::true_type());
-      }
-      // without a clamp s.clamp is NaN, which masks nothing: code of its own for that case is for float32 only
-      if constexpr (std::is_same_v<T, float>) {
-        if (clamp < 0) return run(which, std::false_type(), std::false_type());
-      }
-      run(which, std::false_type(), std::true_type());
-    });
     if (bias_grad) add_up(tiles, sums.get(), db.as<T>());
   });
 }

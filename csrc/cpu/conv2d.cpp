@@ -164,18 +164,19 @@ void store_lanes(T* to, Vector<A, L> v, int64_t lanes) {
   }
 }
 
-// to [rows, width], in each vector the channels from c on = the image from (y, x) on, zero outside
+// to [rows, width], in each vector the channels from c on = sample n of x from (y, first) on, zero outside
 template <int L, typename T, typename A = compute_t<T>>
-void gather(const Image<const T>& image, int64_t n, int64_t c, int64_t lanes, int64_t y, int64_t x, int64_t rows,
+void gather(const TensorView& x, int64_t n, int64_t c, int64_t lanes, int64_t y, int64_t first, int64_t rows,
             int64_t width, Vector<A, L>* to) {
-  const int64_t begin = x < 0 ? -x : 0, end = image.width - x < width ? image.width - x : width;
+  const Image<const T> image(x);
+  const int64_t begin = first < 0 ? -first : 0, end = image.width - first < width ? image.width - first : width;
   for (int64_t i = 0; i < rows; ++i, to += width) {
     const bool inside = y + i >= 0 && y + i < image.height && begin < end;
-    const int64_t first = inside ? begin : width, last = inside ? end : width;
-    for (int64_t j = 0; j < first; ++j) to[j] = Vector<A, L>{};
-    for (int64_t j = last; j < width; ++j) to[j] = Vector<A, L>{};
+    const int64_t before = inside ? begin : width, after = inside ? end : width;
+    for (int64_t j = 0; j < before; ++j) to[j] = Vector<A, L>{};
+    for (int64_t j = after; j < width; ++j) to[j] = Vector<A, L>{};
     if (!inside) continue;
-    const T* from = image.at(n, c, y + i, x + begin);
+    const T* from = image.at(n, c, y + i, first + begin);
     if (lanes == L && image.channel_step == 1) {
       for (int64_t j = begin; j < end; ++j, from += image.x_step) to[j] = load_vector<L>(from);
       continue;
@@ -195,13 +196,21 @@ void gather(const Image<const T>& image, int64_t n, int64_t c, int64_t lanes, in
   }
 }
 
+template <typename A>
+using Gather = void (*)(const TensorView&, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
+                        Vector<A, kLanesOf<A>>*);
+template <typename A>
+using Scatter = void (*)(const Vector<A, kLanesOf<A>>*, const TensorView&, int64_t, int64_t, int64_t, int64_t, int64_t,
+                         int64_t, int64_t);
+
 // the same way back, where it is inside
 template <int L, typename T, typename A = compute_t<T>>
-void scatter(const Vector<A, L>* from, const Image<T>& image, int64_t n, int64_t c, int64_t lanes, int64_t y, int64_t x,
-             int64_t rows, int64_t width) {
-  const int64_t end = image.width - x < width ? image.width - x : width;
+void scatter(const Vector<A, L>* from, const TensorView& x, int64_t n, int64_t c, int64_t lanes, int64_t y,
+             int64_t first, int64_t rows, int64_t width) {
+  const Image<T> image(x);
+  const int64_t end = image.width - first < width ? image.width - first : width;
   for (int64_t i = 0; i < rows && y + i < image.height; ++i, from += width) {
-    T* to = image.at(n, c, y + i, x);
+    T* to = image.at(n, c, y + i, first);
     if (lanes == L && image.channel_step == 1) {
       for (int64_t j = 0; j < end; ++j, to += image.x_step) store_vector<L>(to, from[j]);
       continue;
@@ -221,12 +230,11 @@ void scatter(const Vector<A, L>* from, const Image<T>& image, int64_t n, int64_t
   }
 }
 
-template <typename MATRIX, typename T, typename A = compute_t<T>>
-void into_tiles(const TensorView& x, const Grid& g, const TensorView& v) {
+template <typename MATRIX, typename A>
+void into_tiles(const TensorView& x, const Grid& g, const TensorView& v, Gather<A> gather) {
   constexpr int L = kLanesOf<A>, R = MATRIX::kRows, C = MATRIX::kColumns;
   using V = Vector<A, L>;
-  const Image<const T> image(x);
-  const int64_t most = (kBlock - 1) * g.every + C, channels = image.channels;
+  const int64_t most = (kBlock - 1) * g.every + C, channels = x.sizes[1];
   const int threads = threads_for(v.numel());
   const Scratch<V> scratch(threads * (C + R) * most);
   parallel_for(v.sizes[1] / g.tiles_x, threads, [&](int64_t row, int thread) {
@@ -234,7 +242,7 @@ void into_tiles(const TensorView& x, const Grid& g, const TensorView& v) {
     const int64_t n = (g.first + row) / g.tiles_y, y = (g.first + row) % g.tiles_y * g.every - g.pad_y;
     for_each_block<L>(g.tiles_x, channels, [&](int64_t c, int64_t lanes, int64_t first, int64_t count) {
       const int64_t width = (count - 1) * g.every + C;
-      gather<L>(image, n, c, lanes, y, first * g.every - g.pad_x, C, width, pixels);
+      gather(x, n, c, lanes, y, first * g.every - g.pad_x, C, width, pixels);
       for (int64_t j = 0; j < width; ++j) multiply<MATRIX, A>(pixels + j, width, half + j, width);
       A* to = v.as<A>() + (row * g.tiles_x + first) * channels + c;
       for (int64_t t = 0; t < count; ++t, to += channels) {
@@ -246,12 +254,11 @@ void into_tiles(const TensorView& x, const Grid& g, const TensorView& v) {
   });
 }
 
-template <typename MATRIX, typename T, typename A = compute_t<T>>
-void from_tiles(const TensorView& v, const Grid& g, const TensorView& y) {
+template <typename MATRIX, typename A>
+void from_tiles(const TensorView& v, const Grid& g, const TensorView& y, Scatter<A> scatter) {
   constexpr int L = kLanesOf<A>, R = MATRIX::kRows, C = MATRIX::kColumns;
   using V = Vector<A, L>;
-  const Image<T> image(y);
-  const int64_t channels = image.channels;
+  const int64_t channels = y.sizes[1];
   const int threads = threads_for(v.numel());
   const Scratch<V> scratch(threads * R * R * kBlock);
   parallel_for(v.sizes[1] / g.tiles_x, threads, [&](int64_t row, int thread) {
@@ -265,7 +272,7 @@ void from_tiles(const TensorView& v, const Grid& g, const TensorView& y) {
         for (int j = 0; j < C; ++j) multiply<MATRIX, A>(tile + j, C, half + j, C);
         for (int i = 0; i < R; ++i) multiply<MATRIX, A>(half + i * C, 1, pixels + (i * count + t) * R, 1);
       }
-      scatter<L>(pixels, image, n, c, lanes, top, first * R, R, count * R);
+      scatter(pixels, y, n, c, lanes, top, first * R, R, count * R);
     });
   });
 }
@@ -279,13 +286,15 @@ void with_filtering(const TensorView& v, const F& f) {
 void winograd_into(TensorView x, std::string_view matrix, Ints grid, TensorView v) {
   dispatch(x.dtype, [&](auto zero) {
     using T = decltype(zero);
+    using A = compute_t<T>;
+    const Gather<A> from = &gather<kLanesOf<A>, T>;
     with_filtering(v, [&](auto filtering) {
       using F = decltype(filtering);
       const Grid g(grid);
-      if (matrix == "input") return into_tiles<Plain<typename F::Input>, T>(x, g, v);
-      if (matrix == "grad") return into_tiles<Transposed<typename F::Output>, T>(x, g, v);
-      if (matrix == "flipped") return into_tiles<Flipped<typename F::Weight>, T>(x, g, v);
-      into_tiles<Plain<typename F::Weight>, T>(x, g, v);
+      if (matrix == "input") return into_tiles<Plain<typename F::Input>, A>(x, g, v, from);
+      if (matrix == "grad") return into_tiles<Transposed<typename F::Output>, A>(x, g, v, from);
+      if (matrix == "flipped") return into_tiles<Flipped<typename F::Weight>, A>(x, g, v, from);
+      into_tiles<Plain<typename F::Weight>, A>(x, g, v, from);
     });
   });
 }
@@ -293,11 +302,13 @@ void winograd_into(TensorView x, std::string_view matrix, Ints grid, TensorView 
 void winograd_from(TensorView v, std::string_view matrix, Ints grid, TensorView y) {
   dispatch(y.dtype, [&](auto zero) {
     using T = decltype(zero);
+    using A = compute_t<T>;
+    const Scatter<A> to = &scatter<kLanesOf<A>, T>;
     with_filtering(v, [&](auto filtering) {
       using F = decltype(filtering);
       const Grid g(grid);
-      if (matrix == "output") return from_tiles<Plain<typename F::Output>, T>(v, g, y);
-      from_tiles<Transposed<typename F::Weight>, T>(v, g, y);
+      if (matrix == "output") return from_tiles<Plain<typename F::Output>, A>(v, g, y, to);
+      from_tiles<Transposed<typename F::Weight>, A>(v, g, y, to);
     });
   });
 }

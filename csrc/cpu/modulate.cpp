@@ -104,8 +104,8 @@ Operand<T> alike(const TensorView& t, int64_t at, const Lanes<T>& zeros) {
 }
 
 template <Act ACT, typename T, typename A = compute_t<T>>
-void forward_row(const T* x, Operand<A> s, Operand<A> noise, A strength, Operand<A> b, int64_t first, T* y, int64_t n,
-                 Settings<A> set, Write write) {
+[[gnu::noinline]] void forward_row(const T* x, Operand<A> s, Operand<A> noise, A strength, Operand<A> b, int64_t first,
+                                   T* y, int64_t n, Settings<A> set, Write write) {
   in_steps(n, [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const A *scale = s.at(first + i), *z = noise.at(first + i), *bias = b.at(first + i);
     if (write == Write::streamed) fetch(x + first + i);
@@ -141,8 +141,8 @@ struct Sums {
 
 // dx = s h with h = dy D, and where SUMS those of h, h X and h noise. X is x, or with RECOVER u, of which D u = y.
 template <bool SUMS, bool RECOVER, typename T, typename A = compute_t<T>>
-void grad_row(const T* dy, Operand<T> y, Operand<A> s, Operand<A> noise, Operand<T> x, int64_t first, T* dx,
-              const Sums<A>& sums, int64_t n, Slopes<A> slopes, Write write) {
+[[gnu::noinline]] void grad_row(const T* dy, Operand<T> y, Operand<A> s, Operand<A> noise, Operand<T> x, int64_t first,
+                                T* dx, const Sums<A>& sums, int64_t n, Slopes<A> slopes, Write write) {
   in_steps(n, [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const int64_t at = first + i, in_sums = at * sums.step;
     const T *v = dy + at, *output = y.at(at), *input = x.at(at);
@@ -167,8 +167,8 @@ void grad_row(const T* dy, Operand<T> y, Operand<A> s, Operand<A> noise, Operand
 
 // D (s w + r0 + r1 X + r2 noise)
 template <bool RECOVER, typename T, typename A = compute_t<T>>
-void tangent_row(Operand<T> w, Operand<T> y, Operand<A> s, const Operand<A> (&r)[3], Operand<A> noise, Operand<T> x,
-                 int64_t first, T* ddy, int64_t n, Slopes<A> slopes, Write write) {
+[[gnu::noinline]] void tangent_row(Operand<T> w, Operand<T> y, Operand<A> s, const Operand<A> (&r)[3], Operand<A> noise,
+                                   Operand<T> x, int64_t first, T* ddy, int64_t n, Slopes<A> slopes, Write write) {
   in_steps(n, [&](int64_t i, int64_t size) __attribute__((always_inline)) {
     const int64_t at = first + i;
     const T *cotangent = w.at(at), *output = y.at(at), *input = x.at(at);
@@ -190,21 +190,16 @@ void tangent_row(Operand<T> w, Operand<T> y, Operand<A> s, const Operand<A> (&r)
   });
 }
 
-template <typename F>
-void with_piecewise(std::string_view act, const F& f) {
+template <typename T>
+auto forward_of(std::string_view act) {
   switch (act_of(act)) {
     case Act::linear:
-      return f(std::integral_constant<Act, Act::linear>());
+      return &forward_row<Act::linear, T>;
     case Act::relu:
-      return f(std::integral_constant<Act, Act::relu>());
+      return &forward_row<Act::relu, T>;
     default:
-      return f(std::integral_constant<Act, Act::lrelu>());
+      return &forward_row<Act::lrelu, T>;
   }
-}
-
-template <typename F>
-void with_bool(bool value, const F& f) {
-  value ? f(std::true_type()) : f(std::false_type());
 }
 
 void modulate(TensorView x, TensorView s, TensorView noise, TensorView strength, TensorView b, std::string_view act,
@@ -216,15 +211,14 @@ void modulate(TensorView x, TensorView s, TensorView noise, TensorView strength,
     const auto set = settings_of<T>(alpha, gain, clamp);
     const A factor = strength.given() ? *strength.as<A>() : A(1);
     const Write write = write_of<T>(y, tiles);
-    with_piecewise(act, [&](auto which) {
-      for_each_tile(tiles, [&](const Tile& tile) {
-        Lanes<A> of_s, of_b;
-        const auto scale = tile.of_samples(s, 0, A(1), of_s);
-        const auto bias = tile.of_channels(b, 0, A(0), of_b);
-        tile.rows<A>(noise, [&](int64_t at, int64_t n, Operand<A> z) {
-          write_row(y.as<T>() + at, n, write, [&](T* to, int64_t i, int64_t m) {
-            forward_row<decltype(which)::value>(x.as<T>() + at, scale, z, factor, bias, i, to, m, set, write);
-          });
+    const auto forward = forward_of<T>(act);
+    for_each_tile(tiles, [&](const Tile& tile) {
+      Lanes<A> of_s, of_b;
+      const auto scale = tile.of_samples(s, 0, A(1), of_s);
+      const auto bias = tile.of_channels(b, 0, A(0), of_b);
+      tile.rows<A>(noise, [&](int64_t at, int64_t n, Operand<A> z) {
+        write_row(y.as<T>() + at, n, write, [&](T* to, int64_t i, int64_t m) {
+          forward(x.as<T>() + at, scale, z, factor, bias, i, to, m, set, write);
         });
       });
     });
@@ -252,29 +246,27 @@ void modulate_grad(TensorView dy, TensorView y, TensorView s, TensorView noise, 
     const Slopes<A> slopes(act, settings_of<T>(alpha, gain, clamp));
     const Write write = write_of<T>(dx, tiles);
     const Scratch<A> partial(sums ? 3 * tiles.count() * tiles.width : 0);
-    const auto run = [&](auto with_sums, auto recovered) {
-      constexpr bool kSums = decltype(with_sums)::value, kRecover = decltype(recovered)::value;
-      for_each_tile(tiles, [&](const Tile& tile) {
-        Lanes<A> of_s, lanes[3];
-        const Lanes<T> zeros{};
-        Sums<A> of_tile{{}, tiles.planes ? 0 : 1};
-        for (int k = 0; kSums && k < 3; ++k) {
-          A* const kept = partial.get() + (k * tiles.count() + tile.index) * tiles.width;
-          of_tile.p[k] = tiles.planes ? lanes[k].values : kept;
-          for (int64_t i = 0; i < (tiles.planes ? kLanes : tiles.width); ++i) of_tile.p[k][i] = 0;
-        }
-        const auto scale = tile.of_samples(s, 0, A(1), of_s);
-        tile.rows<A>(noise, [&](int64_t at, int64_t n, Operand<A> z) {
-          const auto output = alike(y, at, zeros), input = alike(x, at, zeros);
-          write_row(dx.as<T>() + at, n, write, [&](T* to, int64_t i, int64_t m) {
-            grad_row<kSums, kRecover>(dy.as<T>() + at, output, scale, z, input, i, to, of_tile, m, slopes, write);
-          });
+    const auto with_sums = recover ? &grad_row<true, true, T> : &grad_row<true, false, T>;
+    const auto row = sums ? with_sums : &grad_row<false, false, T>;
+    for_each_tile(tiles, [&](const Tile& tile) {
+      Lanes<A> of_s, lanes[3];
+      const Lanes<T> zeros{};
+      Sums<A> of_tile{{}, tiles.planes ? 0 : 1};
+      for (int k = 0; sums && k < 3; ++k) {
+        A* const kept = partial.get() + (k * tiles.count() + tile.index) * tiles.width;
+        of_tile.p[k] = tiles.planes ? lanes[k].values : kept;
+        for (int64_t i = 0; i < (tiles.planes ? kLanes : tiles.width); ++i) of_tile.p[k][i] = 0;
+      }
+      const auto scale = tile.of_samples(s, 0, A(1), of_s);
+      tile.rows<A>(noise, [&](int64_t at, int64_t n, Operand<A> z) {
+        const auto output = alike(y, at, zeros), input = alike(x, at, zeros);
+        write_row(dx.as<T>() + at, n, write, [&](T* to, int64_t i, int64_t m) {
+          row(dy.as<T>() + at, output, scale, z, input, i, to, of_tile, m, slopes, write);
         });
-        for (int k = 0; kSums && tiles.planes && k < 3; ++k)
-          partial[k * tiles.count() + tile.index] = sum_of_lanes(lanes[k].values);
       });
-    };
-    with_bool(sums, [&](auto with_sums) { with_bool(recover, [&](auto recovered) { run(with_sums, recovered); }); });
+      for (int k = 0; sums && tiles.planes && k < 3; ++k)
+        partial[k * tiles.count() + tile.index] = sum_of_lanes(lanes[k].values);
+    });
     if (sums) add_up(tiles, partial.get(), totals.as<A>());
   });
 }
@@ -288,18 +280,17 @@ void modulate_tangent(TensorView dy, TensorView w, TensorView y, TensorView s, T
     using A = compute_t<T>;
     const Slopes<A> slopes(act, settings_of<T>(alpha, gain, clamp));
     const Write write = write_of<T>(ddy, tiles);
-    with_bool(recover, [&](auto recovered) {
-      for_each_tile(tiles, [&](const Tile& tile) {
-        Lanes<A> of_s, of_r[3];
-        const Lanes<T> zeros{};
-        const auto scale = tile.of_samples(s, 0, A(1), of_s);
-        const Operand<A> along[3] = {tile.of_samples(r, 0, A(0), of_r[0]), tile.of_samples(r, 1, A(0), of_r[1]),
-                                     tile.of_samples(r, 2, A(0), of_r[2])};
-        tile.rows<A>(noise, [&](int64_t at, int64_t n, Operand<A> z) {
-          const auto cotangent = alike(w, at, zeros), output = alike(y, at, zeros), input = alike(x, at, zeros);
-          write_row(ddy.as<T>() + at, n, write, [&](T* to, int64_t i, int64_t m) {
-            tangent_row<decltype(recovered)::value>(cotangent, output, scale, along, z, input, i, to, m, slopes, write);
-          });
+    const auto row = recover ? &tangent_row<true, T> : &tangent_row<false, T>;
+    for_each_tile(tiles, [&](const Tile& tile) {
+      Lanes<A> of_s, of_r[3];
+      const Lanes<T> zeros{};
+      const auto scale = tile.of_samples(s, 0, A(1), of_s);
+      const Operand<A> along[3] = {tile.of_samples(r, 0, A(0), of_r[0]), tile.of_samples(r, 1, A(0), of_r[1]),
+                                   tile.of_samples(r, 2, A(0), of_r[2])};
+      tile.rows<A>(noise, [&](int64_t at, int64_t n, Operand<A> z) {
+        const auto cotangent = alike(w, at, zeros), output = alike(y, at, zeros), input = alike(x, at, zeros);
+        write_row(ddy.as<T>() + at, n, write, [&](T* to, int64_t i, int64_t m) {
+          row(cotangent, output, scale, along, z, input, i, to, m, slopes, write);
         });
       });
     });

@@ -86,8 +86,10 @@ void combine(const In* x, int64_t stride, const A* f, int64_t taps, Out* y, int6
   }
   const auto with_taps = [&](auto known) {
     constexpr int TAPS = decltype(known)::value;
-    const auto run = n >= kLanesOf<A> ? &combine_taps<kLanesOf<A>, TAPS, ADD, In, Out, A>
-                                      : &combine_taps<kLanesOf<A> / 2, TAPS, ADD, In, Out, A>;
+    auto run = &combine_taps<kLanesOf<A>, TAPS, ADD, In, Out, A>;
+    if constexpr (std::is_same_v<In, Out>) {  // short rows of half precision are not worth code of their own
+      if (n < kLanesOf<A>) run = &combine_taps<kLanesOf<A> / 2, TAPS, ADD, In, Out, A>;
+    }
     run(x, stride, f, taps, y, n, count, x_step, y_step, write);
   };
   switch (taps) {

@@ -6,19 +6,23 @@ BIN := $(VENV)/bin
 # the first Python 3.11 or 3.12 there is
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 GPU := $(shell command -v nvidia-smi)
-PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 NATIVE := setup.py pyproject.toml $(shell find csrc -type f)
 
 MAKEFLAGS += -j2
 
-.PHONY: demo test lint format bench bench-quick verify gpu clean
+.PHONY: demo test test-exhaustive lint format bench bench-quick verify gpu clean
 
 demo: $(VENV)/installed  ## train a StyleGAN2 on handwritten digits: on the GPU if there is one, else on the CPU
 	$(BIN)/gan-fast train
 
-test: $(VENV)/installed-dev  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests
+test: $(VENV)/installed-dev  ## the tests
+	$(PYTEST) -m "not exhaustive" tests
+
+test-exhaustive: $(VENV)/installed-dev  ## the others: mutants, all that compilers make of kernels, whole argument spaces
+	$(PYTEST) -m exhaustive tests
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -301,12 +301,14 @@ def survives(mutant: Mutant, step: int, folder: Path, monkeypatch: pytest.Monkey
         sys.modules.pop(module.__name__, None)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_mutant_is_noticed(mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step = 4 if mutant.file == "kernels/modulated_conv2d.py" else 1  # convolutions take long in the interpreter
     assert not survives(mutant, step, tmp_path, monkeypatch), "the checks pass with this bug in the kernel"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("file", sorted({m.file for m in MUTANTS}))
 def test_unmutated_kernels_survive(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What kills the mutants is their bug, not the way in which they are built, for which some samples are enough."""
@@ -321,6 +323,7 @@ def test_every_kernel_file_has_mutants() -> None:
     assert files - {"kernels/__init__.py"} == {m.file for m in MUTANTS}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("command", [["verify", "--ops", "square_sum", "--backends", "cpu"]])
 def test_verify_fails_with_a_mutant(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command's exit code, not only the function under it."""

@@ -25,7 +25,7 @@ VARIANTS = {
         "direct: the filter has neither 4x4 taps nor, in float32 to resample, 12 separable ones",
     )
 }
-# a process each: importing PyTorch takes long under sanitizers
+# a process each: importing PyTorch takes long under sanitizers; those of one op take a minute or two
 TOGETHER = (
     ("bias_act",),
     ("filtered_lrelu",),
@@ -35,7 +35,9 @@ TOGETHER = (
 )
 
 
-@pytest.mark.parametrize("ops", TOGETHER, ids=" ".join)
+@pytest.mark.parametrize(
+    "ops", [pytest.param(ops, marks=[pytest.mark.exhaustive] if len(ops) == 1 else []) for ops in TOGETHER], ids=" ".join
+)
 def test_matches_reference(ops: tuple[str, ...]) -> None:
     done = emulated.run("reference", *ops)
     assert done.returncode == 0, done.stdout + done.stderr

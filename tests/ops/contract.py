@@ -3,6 +3,7 @@
 import zlib
 from pathlib import Path
 
+import pytest
 import torch
 
 from gan_fast.ops.backends import BACKENDS, COMPOSED
@@ -22,6 +23,11 @@ def backends_of(op: str) -> list[str]:
 
 def is_interpreted(backend: str) -> bool:
     return backend == "triton" and not CUDA
+
+
+def marks_of(backend: str) -> tuple[pytest.MarkDecorator, ...]:
+    """Of what is tried on a backend only to be thorough."""
+    return (pytest.mark.exhaustive,) if is_interpreted(backend) else ()
 
 
 def samples_of(op: str, backend: str) -> tuple[Sample, ...]:

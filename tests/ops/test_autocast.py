@@ -5,7 +5,7 @@ import contextlib
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import backends_of, device_of, dtypes_of, samples_of
+from contract import backends_of, device_of, dtypes_of, marks_of, samples_of
 
 from gan_fast import ops, testing
 from gan_fast.ops import backends
@@ -13,7 +13,7 @@ from gan_fast.ops.modulated_conv2d import demodulation
 
 CONVOLUTIONS = {"conv2d", "modulated_conv2d"}
 CALLS = [
-    pytest.param(op, backend, id=f"{op}-{backend}")
+    pytest.param(op, backend, id=f"{op}-{backend}", marks=marks_of(backend))
     for op in testing.OPS
     if op not in CONVOLUTIONS
     for backend in ("reference", *backends_of(op))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from contract import backends_of, device_of, dtypes_for, dtypes_of, is_interpreted, samples_of
+from contract import backends_of, device_of, dtypes_for, dtypes_of, is_interpreted, marks_of, samples_of
 from torch.library import opcheck
 
 from gan_fast import ops, testing
@@ -24,7 +24,11 @@ from gan_fast.ops.upfirdn2d import _upfirdn2d
 from gan_fast.testing.samples.modulate import modulate_sample
 
 PAIRS = [(op, backend) for op in testing.OPS for backend in backends_of(op)]
-CALLS = [pytest.param(s, b, id=f"{s}-{b}") for op, b in PAIRS for s in samples_of(op, b)]
+CALLS = [
+    pytest.param(s, b, id=f"{s}-{b}", marks=marks_of(b) if i % 3 else ())
+    for op, b in PAIRS
+    for i, s in enumerate(samples_of(op, b))
+]
 FEW = [
     c
     for c in CALLS
@@ -37,6 +41,10 @@ FEW = [
 ]
 # what hardly depends on the kernel is tried on a few samples where it is interpreted: one program after another there
 SHARE = [c for c in CALLS if c in FEW or not is_interpreted(c.values[1])]
+
+
+def thorough(calls: list) -> list:
+    return [pytest.param(*c.values, id=c.id, marks=marks_of(c.values[1])) for c in calls]
 
 
 @pytest.mark.parametrize(("sample", "backend"), CALLS)
@@ -53,7 +61,7 @@ def test_registered_route_matches_reference(sample: testing.Sample, backend: str
 # interpreted, a modulated convolution takes half a minute
 @pytest.mark.parametrize(
     ("sample", "backend"),
-    [c for c in FEW if c.values[0].op != "modulated_conv2d" or not is_interpreted(c.values[1])],
+    thorough([c for c in FEW if c.values[0].op != "modulated_conv2d" or not is_interpreted(c.values[1])]),
 )
 def test_gradcheck(sample: testing.Sample, backend: str) -> None:
     fast = is_interpreted(backend) or sample.op == "modulated_conv2d"
@@ -61,7 +69,7 @@ def test_gradcheck(sample: testing.Sample, backend: str) -> None:
     assert all(c.passed for c in checks), checks
 
 
-@pytest.mark.parametrize(("sample", "backend"), SHARE)
+@pytest.mark.parametrize(("sample", "backend"), thorough(SHARE))
 def test_equal_bits_on_two_runs(sample: testing.Sample, backend: str) -> None:
     checks = testing.check_equal_bits(sample, backend, torch.float32, device_of(backend))
     assert all(c.passed for c in checks), checks

@@ -505,6 +505,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     return [torch.load(folder / str(rank)) for rank in range(2)]
 
 
+@pytest.mark.exhaustive
 def test_the_table_of_what_works(ranks: list[dict]) -> None:
     columns = {
         "eager": in_eager,
@@ -524,6 +525,7 @@ def test_the_table_of_what_works(ranks: list[dict]) -> None:
     assert table in PAGE.read_text(), f"{PAGE} should hold\n{table}"
 
 
+@pytest.mark.exhaustive
 def test_the_table_of_ways_to_compile_r1() -> None:
     (d, _), batch = networks(KIND, DTYPE), Batch.of(KIND, DTYPE)
     weights = dict(d.named_parameters())

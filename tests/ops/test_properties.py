@@ -5,14 +5,19 @@ import pytest
 import scipy.signal
 import torch
 from argument_space import calls, drawing, holds_everywhere
-from contract import backends_of, device_of, samples_of
+from contract import backends_of, device_of, marks_of, samples_of
 from hypothesis import given
 
 from gan_fast import testing
 
 # the interpreter takes a tenth of a second for what the C++ kernels do in a thousandth
 EXAMPLES = {"cpu": 150, "triton": 6, "cuda": 200}
-PAIRS = [(op, b) for op in testing.OPS for b in backends_of(op) if samples_of(op, b) == testing.samples(op)]
+PAIRS = [
+    pytest.param(op, b, marks=marks_of(b))
+    for op in testing.OPS
+    for b in backends_of(op)
+    if samples_of(op, b) == testing.samples(op)
+]
 
 
 @pytest.mark.parametrize(("op", "backend"), PAIRS)

@@ -153,6 +153,7 @@ def test_forward(case: Case, dtype: torch.dtype, device: torch.device) -> None:
     check_forward(case, dtype, device, absent=("x2", "s2", "d", "noise", "strength", "b"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("case", ["plain", "up2", "several tiles", "4x4"])
 @each_dtype
 def test_forward_with_everything(case: str, dtype: torch.dtype, device: torch.device) -> None:
@@ -236,6 +237,7 @@ def test_weight_grad(case: Case, dtype: torch.dtype, device: torch.device) -> No
     check_weight_grad(case, dtype, device, absent=("x2", "s2"))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("case", ["plain", "up2", "down2", "4x4"])
 @each_dtype
 def test_weight_grad_of_a_sum(case: str, dtype: torch.dtype, device: torch.device) -> None:

@@ -27,28 +27,30 @@ TRITON = """
 import json, sys
 from dataclasses import replace
 from gan_fast.testing import static
-op, every, *chips = sys.argv[1:]
-first = next(call for call in static.CALLS if call.op == op)
-few = (replace(first, order=min(first.order, 1), dtypes=first.dtypes[-1:], layouts=first.layouts[-1:]),)
-found = static.kernels(op, "triton", tuple(chips), few) + (static.kernels(op, "triton", (every,)) if every else [])
+ops, every, *chips = sys.argv[1:]
+found = []
+for op in ops.split():
+    first = next(call for call in static.CALLS if call.op == op)
+    few = (replace(first, order=min(first.order, 1), dtypes=first.dtypes[-1:], layouts=first.layouts[-1:]),)
+    found += static.kernels(op, "triton", tuple(chips), few)
+    found += static.kernels(op, "triton", (every,)) if every else []
 print(json.dumps([[kernel.chip, kernel.name, static.broken(kernel)] for kernel in found]))
 """
 
 
-def compiled(folder: Path, op: str, every: str, *chips: str) -> list[tuple[str, str, list[str]]]:
-    """Chip, name and broken limits of a call's kernels for some chips, and of all calls' for another."""
+def compiled(folder: Path, ops: str, every: str, *chips: str) -> list[tuple[str, str, list[str]]]:
+    """Chip, name and broken limits of the kernels of one call of each op for some chips, and of all for another."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment |= {"TRITON_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", TRITON, op, every, *chips]
+    command = [sys.executable, "-c", TRITON, ops, every, *chips]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("op", static.OPS["triton"])
-def test_triton_of_one_call(op: str, tmp_path: Path) -> None:
-    found = compiled(tmp_path, op, "", "sm_90")
-    assert found
+def test_triton_of_one_call(tmp_path: Path) -> None:
+    found = compiled(tmp_path, " ".join(static.OPS["triton"]), "", "sm_90")
+    assert len(found) >= len(static.OPS["triton"])
     assert [line for *_, broken in found for line in broken] == []
 
 
@@ -82,11 +84,10 @@ KERNELS = {
 
 
 @needs_cuda
-@pytest.mark.parametrize(
-    "op", [pytest.param(op, marks=[pytest.mark.exhaustive] if KERNELS[op] > 64 else []) for op in static.OPS["cuda"]]
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("op", static.OPS["cuda"])
 def test_cuda(op: str) -> None:
-    """For every chip that the module was built for: `GAN_FAST_CUDA_ARCHS="80 90 100 120" make test-exhaustive` has all of them."""
+    """For every chip that the module was built for, which are all with GAN_FAST_CUDA_ARCHS="80 90 100 120"."""
     chips = static.built_chips() or ("sm_90",)
     found = static.kernels(op, "cuda", chips)
     assert len(found) == KERNELS[op] * len(chips)
@@ -113,6 +114,7 @@ def test_occupancy() -> None:
 
 
 @needs_cuda
+@pytest.mark.exhaustive
 def test_the_command_shows_what_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "kernels.json"
     command = ["kernels", "--ops", "noise", "--backends", "cuda", "--json", str(file)]

@@ -11,8 +11,6 @@ GPU := $(shell command -v nvidia-smi)
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 NATIVE := setup.py pyproject.toml $(shell find csrc -type f)
 
-MAKEFLAGS += -j2
-
 .PHONY: demo test test-exhaustive lint format bench bench-quick verify gpu clean
 
 demo: $(VENV)/installed  ## train a StyleGAN2 on handwritten digits: on the GPU if there is one, else on the CPU
@@ -75,8 +73,10 @@ $(VENV)/built-dev: $(NATIVE) | $(BIN)/python
 	$(if $(GPU),,GAN_FAST_CUDA_ARCHS="$${GAN_FAST_CUDA_ARCHS:-90}") $(PIP) --no-deps -e .
 	touch $@ $(VENV)/built
 
-$(VENV)/installed: $(VENV)/libraries $(VENV)/built
+$(VENV)/installed: $(NATIVE) constraints.txt
+	$(MAKE) -j2 $(VENV)/libraries $(VENV)/built
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/libraries-dev $(VENV)/built-dev
-	touch $@
+$(VENV)/installed-dev: $(NATIVE) constraints.txt
+	$(MAKE) -j2 $(VENV)/libraries-dev $(VENV)/built-dev
+	touch $@ $(VENV)/installed

@@ -50,7 +50,7 @@ def switch(name: str) -> bool | None:
 def cpu_isas() -> list[str]:
     if platform.machine() not in ("x86_64", "AMD64"):
         return ["plain"]
-    wanted = os.environ.get("GAN_FAST_CPU_ISAS", " ".join(CPU_ISAS)).split()
+    wanted = (os.environ.get("GAN_FAST_CPU_ISAS") or " ".join(CPU_ISAS)).split()
     if wanted == ["native"]:
         cpuinfo = Path("/proc/cpuinfo")
         has = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
@@ -68,6 +68,7 @@ def find_nvcc() -> str | None:
 
 def modules() -> list[Extension]:
     found = []
+    cpu_isas()  # says what is wrong with it now instead of in the middle of a build
     if switch("GAN_FAST_CPU") is not False:
         found.append(Extension("gan_fast._cpu", [str(p.relative_to(ROOT)) for p in sorted(CSRC.glob("cpu/*.cpp"))]))
     wanted = switch("GAN_FAST_CUDA")

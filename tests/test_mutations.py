@@ -59,7 +59,7 @@ MUTANTS = [
     Mutant("csrc/cpu/bias_act.cpp", "clamp mask lost", MASK, ""),
     Mutant("csrc/cpu/bias_act.cpp", "last element unwritten", "in_steps(n, step)", "in_steps(n - 1, step)"),
     Mutant("csrc/cpu/bias_act.cpp", "second cotangent lost", "v *= ddx[i + j];", ""),
-    Mutant("csrc/cpu/bias_act.cpp", "bias sum short of a lane", "sum[j] += d[j];", "if (j) sum[j] += d[j];"),
+    Mutant("csrc/cpu/bias_act.cpp", "bias sum short of a lane", "sum[j] += v;", "if (j) sum[j] += v;"),
     Mutant("csrc/cpu/conv2d.cpp", "last tile unwritten", "t < count; ++t, from", "t + 1 < count; ++t, from"),
     Mutant("csrc/cpu/conv2d.cpp", "kernel not flipped", 'if (matrix == "flipped")', "if (false)"),
     Mutant("csrc/cpu/conv2d.cpp", "coefficient wrong", "{0, 4, 0, -5, 0, 1}", "{0, 4, 0, -4, 0, 1}"),

@@ -1,6 +1,7 @@
 """Installing: what setup.py builds and refuses, and what a wheel holds."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -85,6 +86,29 @@ def test_a_switch_that_is_neither_0_nor_1_is_an_error() -> None:
     done = setup("--version", GAN_FAST_CUDA="yes")
     assert done.returncode != 0
     assert "GAN_FAST_CUDA: got 'yes', takes 0 or 1" in done.stderr
+
+
+def test_instruction_sets_are_those_asked_for(tmp_path: Path) -> None:
+    """What would be compiled: ninja is replaced by a program that does nothing."""
+    from gan_fast import _cpu
+
+    ninja = tmp_path / "ninja"
+    ninja.write_text("#!/bin/sh\n")
+    ninja.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    for wanted, expected in (("", {"plain", "avx2", "avx512"}), ("avx2", {"avx2"}), ("native", {_cpu.isa})):
+        build = tmp_path / (wanted or "all")
+        settings = {"GAN_FAST_CPU_ISAS": wanted, "GAN_FAST_CUDA": "0", "PATH": path}
+        done = setup("build_ext", "--build-temp", str(build), "--build-lib", str(build), **settings)
+        assert done.returncode == 0, done.stderr
+        text = (build / "build.ninja").read_text()
+        assert set(re.findall(r"bias_act\.(\w+)\.o: cxx", text)) == expected
+
+
+def test_an_unknown_instruction_set_is_an_error() -> None:
+    done = setup("--version", GAN_FAST_CPU_ISAS="avx2 sse9")
+    assert done.returncode != 0
+    assert "GAN_FAST_CPU_ISAS: got 'avx2 sse9', takes native or some of plain, avx2, avx512" in done.stderr
 
 
 def test_native_modules_do_not_link_torch_and_import_without_a_driver() -> None:

@@ -117,7 +117,6 @@ template <int ORDER, Act ACT, bool FROM_OUTPUT, bool CLAMPED, typename A>
       if (ORDER == 2) fetch(ddx + i);
     }
     expect(dx + i, size, write);
-    A d[kLanes];
 #pragma omp simd
     for (int64_t j = 0; j < size; ++j) {
       const A u = FROM_OUTPUT ? saved[i + j] : saved[i + j] + bias[j];
@@ -128,12 +127,8 @@ template <int ORDER, Act ACT, bool FROM_OUTPUT, bool CLAMPED, typename A>
         const A y = FROM_OUTPUT ? u : activation<0, ACT>(u, s.alpha) * s.gain;
         v = (y < A(0) ? -y : y) >= s.clamp ? A(0) : v;
       }
-      d[j] = v;
-    }
-#pragma omp simd
-    for (int64_t j = 0; j < size; ++j) {
-      dx[i + j] = d[j];
-      sum[j] += d[j];
+      dx[i + j] = v;
+      sum[j] += v;
     }
   };
   in_steps(n, step);

@@ -2,7 +2,7 @@
 // written.
 #pragma once
 
-#include "common.h"
+#include "vector.h"
 
 namespace {
 
@@ -50,12 +50,23 @@ GF_HD void write_row(T* y, int64_t n, Write write, const F& run) {
   }
 }
 
-// The sum of kLanes sums, which it overwrites.
+// The sum of kLanes sums: halves are added until one is left, in vectors as long as they last.
 template <typename A>
-GF_HD A sum_of_lanes(A* lanes) {
-  for (int64_t width = kLanes / 2; width; width /= 2)
-    for (int64_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  return lanes[0];
+GF_HD A sum_of_lanes(const A* lanes) {
+  constexpr int L = kLanesOf<A>, kVectors = kLanes / L;
+  Vector<A, L> v[kVectors];
+  std::memcpy(v, lanes, sizeof v);
+#pragma GCC unroll 8
+  for (int half = kVectors / 2; half; half /= 2)
+#pragma GCC unroll 16
+    for (int i = 0; i < half; ++i) v[i] += v[i + half];
+  A last[L];
+  std::memcpy(last, v, sizeof last);
+#pragma GCC unroll 8
+  for (int half = L / 2; half; half /= 2)
+#pragma GCC unroll 16
+    for (int i = 0; i < half; ++i) last[i] += last[i + half];
+  return last[0];
 }
 
 }  // namespace

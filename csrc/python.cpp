@@ -116,6 +116,9 @@ PYBIND11_MODULE(GAN_FAST_MODULE, m) {
     else if ((*seen)->isa < e->isa)
       *seen = e;
   }
+  if (chosen.empty())
+    throw py::import_error(std::string("built for other instruction sets than ") + kIsaNames[limit]
+                           + ", which is all that this processor or GAN_FAST_ISA allows (docs/install.md)");
   for (const LauncherEntry* e : chosen)
     m.attr(e->name) = py::cpp_function([e](const py::args& args) { return call(*e, args); });
   m.attr("isa") = kIsaNames[limit];

@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
+import pybind11
 import pytest
 import torch
 
 from gan_fast import _cpu, ops, testing
 
+ROOT = Path(__file__).resolve().parents[2]
 ISAS = ("plain", "avx2", "avx512")
 FEW = {
     "bias_act": ("lrelu-bias-clamp", "swish-bias", "softplus-bias-clamp", "elu-bias", "lrelu-large", "lrelu-2d"),
@@ -51,6 +55,22 @@ def test_every_instruction_set_matches_the_reference(isa: str) -> None:
     environment = os.environ | {"GAN_FAST_ISA": isa}
     done = subprocess.run([sys.executable, "-c", CHECK, isa], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(_cpu.isa == "plain", reason="runs code that was built for AVX2")
+def test_a_module_built_for_other_processors_says_so(tmp_path: Path) -> None:
+    sources = [str(ROOT / "csrc/python.cpp"), str(ROOT / "csrc/cpu/noise.cpp")]
+    include = [f"-I{path}" for path in (ROOT / "csrc", sysconfig.get_path("include"), pybind11.get_include())]
+    flags = ["-std=c++17", "-O0", "-fPIC", "-fopenmp", "-w", "-march=x86-64-v3", "-DGAN_FAST_ISA=1", "-shared"]
+    command = ["g++", *flags, "-DGAN_FAST_MODULE=narrow", *include, *sources, "-o", str(tmp_path / "narrow.so")]
+    subprocess.run(command, check=True)
+    for isa, told in (("avx2", ""), ("plain", "ImportError: built for other instruction sets than plain")):
+        environment = os.environ | {"GAN_FAST_ISA": isa}
+        command = [sys.executable, "-c", "import narrow"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert told in done.stderr
+        assert (done.returncode == 0) == (not told), done.stderr
 
 
 def test_unknown_instruction_set_is_an_error() -> None:

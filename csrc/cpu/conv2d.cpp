@@ -196,13 +196,6 @@ void gather(const TensorView& x, int64_t n, int64_t c, int64_t lanes, int64_t y,
   }
 }
 
-template <typename A>
-using Gather = void (*)(const TensorView&, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                        Vector<A, kLanesOf<A>>*);
-template <typename A>
-using Scatter = void (*)(const Vector<A, kLanesOf<A>>*, const TensorView&, int64_t, int64_t, int64_t, int64_t, int64_t,
-                         int64_t, int64_t);
-
 // the same way back, where it is inside
 template <int L, typename T, typename A = compute_t<T>>
 void scatter(const Vector<A, L>* from, const TensorView& x, int64_t n, int64_t c, int64_t lanes, int64_t y,
@@ -229,6 +222,14 @@ void scatter(const Vector<A, L>* from, const TensorView& x, int64_t n, int64_t c
       for (int64_t i = j; i < end; ++i) store(to[i * image.x_step], lane[(i - j) * L]);
   }
 }
+
+// gather and scatter of an image of any type of numbers
+template <typename A>
+using Gather = void (*)(const TensorView&, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
+                        Vector<A, kLanesOf<A>>*);
+template <typename A>
+using Scatter = void (*)(const Vector<A, kLanesOf<A>>*, const TensorView&, int64_t, int64_t, int64_t, int64_t, int64_t,
+                         int64_t, int64_t);
 
 template <typename MATRIX, typename A>
 void into_tiles(const TensorView& x, const Grid& g, const TensorView& v, Gather<A> gather) {

@@ -15,6 +15,7 @@ NATIVE := setup.py pyproject.toml $(shell find csrc -type f)
 
 demo: $(VENV)/installed  ## train a StyleGAN2 on handwritten digits: on the GPU if there is one, else on the CPU
 	$(BIN)/gan-fast train
+	@command -v gan-fast >/dev/null || echo "First: source $(BIN)/activate, so that your shell finds gan-fast."
 
 test: $(VENV)/installed-dev  ## the tests
 	$(PYTEST) -m "not exhaustive" tests
